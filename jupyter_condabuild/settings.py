@@ -47,8 +47,10 @@ class Settings:
         "The base image: a reference, oci-archive:FILE, docker-daemon:NAME, or debian-packages:bookworm, made here.",
     )
     debian_mirrors: tuple[str, ...] = _setting(
-        DEBIAN_MIRRORS, "Mirrors of Debian and of its security updates, for the base debian-packages:bookworm."
+        DEBIAN_MIRRORS,
+        "Mirrors of Debian and of its security updates, for --apt and the base debian-packages:bookworm.",
     )
+    apt: tuple[str, ...] = _setting((), "Packages of Debian that each image gets on top of its base (--apt): libgl1.")
     installer: str = _setting(
         "micromamba", "The program that installs the packages in the docker engine.", choices=INSTALLERS
     )

@@ -64,6 +64,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "layer-pool-not-written": Meaning("note", _NETWORK),
     "copied-environment": Meaning("note", _FILES),
     "dangling-links": Meaning("lost", _OUTSIDE),
+    "debian-scripts-not-run": Meaning("lost", _PACKAGES),
     "editable-builds-at-import": Meaning("lost", _OUTSIDE),
     "editable-built": Meaning("note", _OUTSIDE),
     "editable-install": Meaning("others", _OUTSIDE),

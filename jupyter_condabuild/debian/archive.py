@@ -45,8 +45,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,60}", re.ASCII)
 class Member:
     """One path of an image, as ``usr/bin/env``.
 
-    `kind` is ``file``, ``symlink`` or ``directory``. `mode` has no setuid and setgid bits. `source` is the file with
-    the bytes; if it is empty, they are `data`. `target` is the target of a symbolic link.
+    `kind` is ``file``, ``symlink``, ``directory`` or ``hardlink``. `mode` has no setuid and setgid bits. `source` is
+    the file with the bytes; if it is empty, they are `data`. `target` is the target of a link. `owner` is the number of
+    both the user and the group.
     """
 
     path: str
@@ -55,18 +56,20 @@ class Member:
     source: str = ""
     data: bytes = b""
     target: str = ""
+    owner: int = 0
 
 
 @dataclass(frozen=True)
 class Unpacked:
     """A package: its files for dpkg by name (``control``, ``md5sums`` …), the paths that it lists, and its members.
 
-    `listed` also has the paths that `keeps` left out.
+    `listed` also has the paths that `keeps` left out. `privileged` are the files that lost their setuid or setgid bit.
     """
 
     control: dict[str, bytes] = field(default_factory=dict)
     listed: list[str] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
+    privileged: list[str] = field(default_factory=list)
 
 
 def unpack(archive: Path, folder: Path, keeps: Callable[[str], bool]) -> Unpacked:
@@ -144,6 +147,8 @@ class _Reader:
             self._unpacked.members.append(Member(path, "symlink", 0o777, target=member.linkname))
         else:
             source = self._source(member, path, stream)
+            if member.mode & 0o6000:
+                self._unpacked.privileged.append(path)
             self._unpacked.members.append(Member(path, "file", member.mode & 0o777, source))
 
     def _source(self, member: tarfile.TarInfo, path: str, stream: IO[bytes] | None) -> str:

@@ -64,17 +64,7 @@ class DebianBase:
 
         Raises BaseUnavailable, UnsafePackage or OSError.
         """
-        by_url = {mirror.url: mirror for mirror in self.mirrors}
-
-        def fetch(package: DebianPackage) -> Unpacked:
-            archive = folder / f"{package.name}.deb"
-            by_url[package.origin].download(package, archive)
-            unpacked = unpack(archive, folder, lambda path: not _LEFT_OUT.match(path))
-            archive.unlink()
-            return unpacked
-
-        with ThreadPoolExecutor(_AT_ONCE, "debian") as threads:
-            unpacked = list(threads.map(fetch, self.packages))
+        unpacked = fetched(self.packages, self.mirrors, folder)
         found = _merged(zip(self.packages, unpacked, strict=True))
 
         def read(path: str) -> bytes:
@@ -83,7 +73,7 @@ class DebianBase:
         files = [path for path, member in found.items() if member.kind == "file" and member.source]
         for member in system_files(files, read, list(zip(self.packages, unpacked, strict=True))):
             found[member.path] = member
-        _check_folders(found)
+        check_folders(found)
         return list(found.values())
 
 
@@ -105,6 +95,18 @@ def find_base(
 
     Raises BaseUnavailable.
     """
+    index, release, mirrors = read_index(suite, architecture, urls, kept, say)
+    return DebianBase(release, architecture, tuple(index.closure(NAMES)), mirrors)
+
+
+def read_index(
+    suite: str,
+    architecture: str,
+    urls: Sequence[str],
+    kept: Callable[[str, int, Iterator[bytes]], bytes],
+    say: Callable[[str], None],
+) -> tuple[PackageIndex, Release, tuple[Mirror, ...]]:
+    """Reads the indexes of a suite at mirrors. The arguments are those of `find_base`, and the errors too."""
     if not _SUITE.fullmatch(suite):
         raise BaseUnavailable(f"{suite[:60]!r} is not a release of Debian.", "Name one: bookworm, or trixie.")
     if not urls:
@@ -126,8 +128,26 @@ def find_base(
     for words in dict.fromkeys(release.vouched_by for release in releases):
         say(f"The packages of Debian come from {', '.join(urls)}: {words}.")
     if len(urls) == 1:
-        say("No mirror of Debian's security updates is set: the base has none since the last point release.")
-    return DebianBase(releases[0], architecture, tuple(index.closure(NAMES)), mirrors)
+        say("No mirror of Debian's security updates is set: the packages have none since the last point release.")
+    return index, releases[0], mirrors
+
+
+def fetched(packages: Sequence[DebianPackage], mirrors: Sequence[Mirror], folder: Path) -> list[Unpacked]:
+    """Downloads packages and unpacks them into an empty folder, without manual pages and translations.
+
+    Raises BaseUnavailable, UnsafePackage or OSError.
+    """
+    by_url = {mirror.url: mirror for mirror in mirrors}
+
+    def fetch(package: DebianPackage) -> Unpacked:
+        archive = folder / f"{package.name}.deb"
+        by_url[package.origin].download(package, archive)
+        unpacked = unpack(archive, folder, lambda path: not _LEFT_OUT.match(path))
+        archive.unlink()
+        return unpacked
+
+    with ThreadPoolExecutor(_AT_ONCE, "debian") as threads:
+        return list(threads.map(fetch, packages))
 
 
 def _merged(packages: Iterator[tuple[DebianPackage, Unpacked]]) -> dict[str, Member]:
@@ -159,7 +179,7 @@ def _merged(packages: Iterator[tuple[DebianPackage, Unpacked]]) -> dict[str, Mem
     return found
 
 
-def _check_folders(found: dict[str, Member]) -> None:
+def check_folders(found: dict[str, Member]) -> None:
     """Raises UnsafePackage if a path is below a link or a file."""
     for path in found:
         parent = path

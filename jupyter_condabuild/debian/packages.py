@@ -97,7 +97,7 @@ class PackageIndex:
             choices, by = wanted.pop(0)
             if any(choice in found or self._provided(choice) & found.keys() for choice in choices):
                 continue
-            name = next(filter(None, map(self._choice, choices)), None)
+            name = next(filter(None, map(self.choice, choices)), None)
             package = self.find(name) if name else None
             if not package:
                 needed = f", which {by} needs" if by else ""
@@ -106,7 +106,7 @@ class PackageIndex:
             wanted += [(needed, package.name) for needed in package.needs]
         return [found[name] for name in sorted(found)]
 
-    def _choice(self, name: str) -> str | None:
+    def choice(self, name: str) -> str | None:
         """Returns a package with this name, or the most important one that provides it."""
         if name in self._stanzas:
             return name

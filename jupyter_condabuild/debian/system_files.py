@@ -52,6 +52,9 @@ _SHELLS = ("bin/sh", "bin/bash", "bin/dash", "bin/rbash")
 _AUTHORITIES = "usr/share/ca-certificates/"
 _DPKG = "var/lib/dpkg"
 
+SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
+"""The names of the scripts of a package (Debian Policy, chapter 6)."""
+
 
 def system_files(
     paths: Iterable[str], read: Callable[[str], bytes], packages: Iterable[tuple[DebianPackage, Unpacked]]
@@ -98,23 +101,33 @@ def _dpkg(packages: Iterable[tuple[DebianPackage, Unpacked]]) -> Iterator[Member
     """Yields the database of dpkg, which apt and scanners read."""
     status = []
     for package, unpacked in packages:
-        fields = parse_fields(unpacked.control["control"].decode(errors="replace"))
-        name = package.name
-        if fields.get("Multi-Arch") == "same":
-            name += f":{fields.get('Architecture', '')}"
-        rows = {"Package": package.name, "Status": "install ok installed", **fields}
-        if conffiles := list(_conffiles(unpacked)):
-            rows["Conffiles"] = "".join(f"\n {path} {md5}" for path, md5 in conffiles)
-        status.append("".join(f"{key}: {value}\n".replace(": \n", ":\n", 1) for key, value in rows.items()))
-        listed = "".join(f"{path}\n" for path in unpacked.listed)
-        yield Member(f"{_DPKG}/info/{name}.list", "file", 0o644, data=listed.encode("utf-8", "surrogateescape"))
-        for file, data in sorted(unpacked.control.items()):
-            if file != "control":
-                is_script = file in ("preinst", "postinst", "prerm", "postrm", "config")
-                yield Member(f"{_DPKG}/info/{name}.{file}", "file", 0o755 if is_script else 0o644, data=data)
+        status.append(stanza_of(package, unpacked))
+        yield from info_of(package, unpacked)
     yield Member(f"{_DPKG}/status", "file", 0o644, data="\n".join([*status, ""]).encode())
     yield Member(f"{_DPKG}/available", "file", 0o644)
     yield Member(f"{_DPKG}/info/format", "file", 0o644, data=b"1\n")
+
+
+def stanza_of(package: DebianPackage, unpacked: Unpacked) -> str:
+    """Returns the text about an installed package in dpkg's list of packages."""
+    fields = parse_fields(unpacked.control["control"].decode(errors="replace"))
+    rows = {"Package": package.name, "Status": "install ok installed", **fields}
+    if conffiles := list(_conffiles(unpacked)):
+        rows["Conffiles"] = "".join(f"\n {path} {md5}" for path, md5 in conffiles)
+    return "".join(f"{key}: {value}\n".replace(": \n", ":\n", 1) for key, value in rows.items())
+
+
+def info_of(package: DebianPackage, unpacked: Unpacked) -> Iterator[Member]:
+    """Yields dpkg's own files about a package: its paths, and what the package has for dpkg."""
+    fields = parse_fields(unpacked.control["control"].decode(errors="replace"))
+    name = package.name
+    if fields.get("Multi-Arch") == "same":
+        name += f":{fields.get('Architecture', '')}"
+    listed = "".join(f"{path}\n" for path in unpacked.listed)
+    yield Member(f"{_DPKG}/info/{name}.list", "file", 0o644, data=listed.encode("utf-8", "surrogateescape"))
+    for file, data in sorted(unpacked.control.items()):
+        if file != "control":
+            yield Member(f"{_DPKG}/info/{name}.{file}", "file", 0o755 if file in SCRIPTS else 0o644, data=data)
 
 
 def _conffiles(unpacked: Unpacked) -> Iterator[tuple[str, str]]:

@@ -35,6 +35,7 @@
     │   ├── BadImage                 a manifest, a configuration or an archive is not valid
     │   ├── ContentMismatch          bytes do not match their digest or size
     │   ├── BaseUnavailable          the base image is not available
+    │   ├── DebianPackagesRefused    packages of Debian cannot be added to the base
     │   └── NotVerified              an image differs from the result of its lock file
     ├── RegistryError                (temporary: bool, status: int | None)
     │   ├── RegistryUnreachable      there is no answer
@@ -88,6 +89,7 @@ from jupyter_condabuild.errors.images import (
     BadReference,
     BaseUnavailable,
     ContentMismatch,
+    DebianPackagesRefused,
     ImageError,
     NotVerified,
 )
@@ -147,6 +149,7 @@ __all__ = [
     "Cancelled",
     "CondaBuildError",
     "ContentMismatch",
+    "DebianPackagesRefused",
     "DiskFull",
     "EngineFault",
     "EngineUnavailable",

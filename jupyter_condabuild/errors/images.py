@@ -46,6 +46,13 @@ class BaseUnavailable(ImageError):
     default_hint = "Choose another base: a reference, oci-archive:FILE, or docker-daemon:NAME (an image in the engine)."
 
 
+class DebianPackagesRefused(ImageError):
+    """Packages of Debian cannot be added to the base of an image."""
+
+    code = "debian_packages_refused"
+    default_hint = "Leave --apt out, or use a base image that has the packages."
+
+
 class NotVerified(ImageError):
     """An image differs from the image that its own lock file makes."""
 

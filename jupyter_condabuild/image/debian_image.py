@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from jupyter_condabuild.debian.archive import Member
 from jupyter_condabuild.debian.base import DebianBase, find_base
@@ -18,7 +18,7 @@ from jupyter_condabuild.text import size_text
 NOT_MADE = Digest("0" * 64)
 """The digest of a layer that is not made yet, in the image of `preview`."""
 
-_LEVEL = 3
+LEVEL = 3
 """The same for everybody, so that the same packages give the same digest."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -30,13 +30,19 @@ def find(suite: str, architecture: str, job: JobContext) -> DebianBase:
     The store keeps the indexes of the mirror, so only the Release is read again.
     """
 
+    return find_base(suite, architecture, job.debian_mirrors, kept_index(job), log_to(job.report))
+
+
+def kept_index(job: JobContext) -> Callable[[str, int, Iterator[bytes]], bytes]:
+    """Returns the function by which the store keeps the indexes of mirrors, see `Mirror.index`."""
+
     def kept(sha256: str, size: int, chunks: Iterator[bytes]) -> bytes:
         descriptor = Descriptor("application/x-xz", Digest(sha256), size)
         if not job.store.has(descriptor):
             job.store.put(descriptor, chunks)
         return b"".join(job.store.read(descriptor))
 
-    return find_base(suite, architecture, job.debian_mirrors, kept, log_to(job.report))
+    return kept
 
 
 def make(base: DebianBase, job: JobContext) -> Image:
@@ -49,9 +55,9 @@ def make(base: DebianBase, job: JobContext) -> Image:
         say = log_to(job.report)
         say(f"Making the base of {len(base.packages)} packages of Debian, {size_text(base.size)}.")
         try:
-            entries = map(_entry, base.members(job.folder()))
+            entries = map(entry_of, base.members(job.folder()))
             with job.store.create() as (file, temporary):
-                blob = layer.write(entries, file, _LEVEL)
+                blob = layer.write(entries, file, LEVEL)
                 job.store.adopt(temporary, blob.descriptor.digest)
         except OSError as error:
             raise from_os_error(error, "making the base", job.scratch) from None
@@ -73,11 +79,20 @@ def preview(base: DebianBase, job: JobContext) -> Image:
 
 
 def _key(base: DebianBase) -> str:
-    return f"{base.key}-{layer.WRITER_VERSION}-{_LEVEL}"
+    return f"{base.key}-{layer.WRITER_VERSION}-{LEVEL}"
 
 
-def _entry(member: Member) -> Entry:
-    return Entry(member.path, member.kind, member.mode, source=member.source, data=member.data, target=member.target)
+def entry_of(member: Member) -> Entry:
+    """Returns the entry of a layer for a path of packages."""
+    return Entry(
+        member.path,
+        member.kind,
+        member.mode,
+        source=member.source,
+        data=member.data,
+        target=member.target,
+        owner=member.owner,
+    )
 
 
 def _image(base: DebianBase, blob: LayerBlob, job: JobContext) -> Image:

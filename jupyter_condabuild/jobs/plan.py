@@ -16,6 +16,7 @@ from jupyter_condabuild.engines.layers.forecast import Forecast, Part, forecast
 from jupyter_condabuild.engines.layers.stacking import forecast as stacking_forecast
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Report
+from jupyter_condabuild.image.added_packages import with_packages
 from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.image.platforms import PLATFORMS, check_names
 from jupyter_condabuild.planning.default_platforms import for_default_platforms
@@ -247,7 +248,8 @@ def preview_docker(inputs: Inputs, request: PlanRequest, job: JobContext) -> Doc
 def _in_time(asked: Future[Base | None], request: PlanRequest) -> Base | None:
     """Returns the base; None if it does not answer in time."""
     try:
-        return asked.result(INDEX_SECONDS if request.base.kind == "debian-packages" else BASE_SECONDS)
+        from_mirror = request.apt or request.base.kind == "debian-packages"
+        return asked.result(INDEX_SECONDS if from_mirror else BASE_SECONDS)
     except TimeoutError:
         return None
 
@@ -301,6 +303,7 @@ def _base(request: PlanRequest, inputs: Inputs, job: JobContext) -> Base | None:
     if request.base.kind == "docker-daemon":
         return None
     try:
-        return resolve(request.base, inputs.architecture, job, patient=False, makes=False)
+        base = resolve(request.base, inputs.architecture, job, patient=False, makes=False)
     except CondaBuildError:
         return None
+    return with_packages(base, request.apt, job, makes=False)

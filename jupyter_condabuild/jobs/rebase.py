@@ -11,6 +11,7 @@ from jupyter_condabuild.distribution.sbom_search import licenses_of_image
 from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.engines.layers.assemble import check_depth
 from jupyter_condabuild.events import Finished, Report
+from jupyter_condabuild.image.added_packages import Added, with_packages
 from jupyter_condabuild.image.base import resolve
 from jupyter_condabuild.image.configuration import configuration
 from jupyter_condabuild.image.own_image import OwnImage
@@ -27,6 +28,7 @@ from jupyter_condabuild.sbom.inventory import bill_of
 def run(request: RebaseRequest, report: Report) -> Finished:
     """Puts the image on the new base and pushes it. Layers that the target's registry has are mounted.
 
+    If packages of Debian were added to the image's base, they are added to the new one, too, as its mirror has them.
     If the image has SBOMs, the result gets SBOMs. If the name has an index, each of its images is put on the base for
     its platform, and the result is an index again.
 
@@ -73,6 +75,8 @@ def _rebase(
     manifest, ours, own = image.manifest, image.ours, image.layers
     with job.phase("base"):
         base = resolve(request.base, image.config.architecture, job)
+        added = Added.of(image.config)
+        base = with_packages(base, added.names if added else (), job)
     layers = [layer.descriptor for layer in own]
     check_depth(base, len(layers))
     config = configuration(

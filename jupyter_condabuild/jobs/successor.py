@@ -11,10 +11,11 @@ from jupyter_condabuild.distribution.push import Config, Push
 from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.events import Finished, Log
+from jupyter_condabuild.image.added_packages import packages_in
 from jupyter_condabuild.image.configuration import command
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.own_image import OwnImage
-from jupyter_condabuild.oci.image import Image
+from jupyter_condabuild.oci.image import Image, ImageConfig
 from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.progress import sending
 from jupyter_condabuild.requests.job_context import JobContext
@@ -56,7 +57,8 @@ class Successor:
         push.add(manifest.config, Config(self.image.config))
         statements = None
         if Vouchers(job).of_image(self.origin.source, self.origin.manifest):
-            receipt = receipt_of(manifest, target, self.lockfile, self.base, self.base_digest, self.layers)
+            added = packages_in(ImageConfig.parse(self.image.config))
+            receipt = receipt_of(manifest, target, self.lockfile, self.base, self.base_digest, self.layers, added=added)
             statements = Statements.of(receipt, request.signing_key, sboms)
         if not of_several:
             warn_if_moved(target, self.before, current_digest(target, job), manifest.descriptor.digest, job)

@@ -81,12 +81,12 @@ class Memory:
 
 
 def applies(request: BuildRequest) -> bool:
-    """Whether such builds are recorded: the layers engine makes the image, a registry is its only destination, and its
-    base is in a registry.
+    """Whether such builds are recorded: the layers engine makes the image, a registry is its only destination, its base
+    is in a registry, and no packages of Debian are added, of which the mirror may have newer ones.
     """
     if not request.push or request.load or request.archive or request.engine != "layers":
         return False
-    return request.base.kind == "registry"
+    return request.base.kind == "registry" and not request.apt
 
 
 def identity(request: ImageRequest, listing: Listing | None = None) -> str:

@@ -32,7 +32,7 @@ EPOCH = 315532800
 
 _BLOCK = 512
 _RECORD = 20 * _BLOCK
-_TYPES = {"file": b"0", "whiteout": b"0", "symlink": b"2", "directory": b"5"}
+_TYPES = {"file": b"0", "whiteout": b"0", "hardlink": b"1", "symlink": b"2", "directory": b"5"}
 _WHITEOUT = ".wh."
 _OUTSIDE = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)|\0")  # empty, absolute, or with a part "", "." or ".."
 _TRY_AGAIN = "Try again when no program writes the file."
@@ -44,12 +44,13 @@ class Entry:
 
     Args:
         path: the path relative to the root of the image, as os.fsdecode returns it.
-        kind: ``file``, ``symlink``, ``directory``, or ``whiteout``, which deletes the path of a lower layer.
+        kind: ``file``, ``symlink``, ``directory``, ``hardlink``, or ``whiteout``, which deletes the path of a lower
+            layer.
         mode: the permission bits.
         mtime: the modification time in seconds since the epoch.
         source: the path on this machine of the file that has the bytes. If it is empty, the bytes are `data`.
         data: the bytes of a file without `source`.
-        target: the target of a symbolic link.
+        target: the target of a symbolic link; the path of a file of the layer that comes before a hard link.
         sha256: the hash of the file in hexadecimal digits. If it is given, the writer checks the bytes of `source`.
         owner: the number of both the user and the group.
         offset: where the bytes begin in `source`. Used together with `size`.

@@ -138,6 +138,6 @@ def _next_step(library: str, package: str) -> str:
     if not package:
         return f"The image lacks {library} of the system. Search its package: https://packages.debian.org (contents)."
     return (
-        f"The image lacks {library}, which Debian has in the package {package}. Build on a base image that has it "
-        f"(FROM your base; RUN apt-get update && apt-get install -y {package}), and name this image with --base."
+        f"The image lacks {library}, which Debian has in the package {package}. Build the image again with "
+        f"--apt {package}; or on a base image that has it (--base)."
     )

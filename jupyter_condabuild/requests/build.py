@@ -14,6 +14,7 @@ from jupyter_condabuild.conda.prefix.launch import of_shell
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation
+from jupyter_condabuild.requests.apt import check_apt
 from jupyter_condabuild.requests.exclude import check_patterns
 from jupyter_condabuild.requests.image_names import refuse_bare, refuse_digest
 from jupyter_condabuild.requests.option import Request, option
@@ -198,6 +199,7 @@ class PlanRequest(ImageRequest):
     `include` is a folder whose files go into /work of the image, or one file. `include_outside` and `without_outside`
     are files and folders outside of the environment that it uses (see `planning.own_files.outside_files`). `exclude`
     are patterns of files that the image does not get from the environment (see `planning.own_files.exclusion`).
+    `apt` are packages of Debian that the base gets (see `image.added_packages`).
     `launch` are the variables that lead a kernel there (see `conda.prefix.launch`); the server gives those of the
     kernel. `stack` puts new layers on top of the image that the name has in the registry, or
     in the engine if the build only loads (see `engines.layers.stacking`).
@@ -237,6 +239,15 @@ class PlanRequest(ImageRequest):
         metavar="PATTERN",
         client=True,
     )
+    apt: tuple[str, ...] = option(
+        (),
+        "add this package of Debian to the base, with those that it needs, for example libgl1 or libgl1=1.6.0-1; its "
+        "scripts are not run (can be repeated)",
+        "--apt",
+        metavar="NAME",
+        setting="apt",
+        client=True,
+    )
     launch: tuple[str, ...] = option(of_shell)
     stack: bool = option(
         False,
@@ -252,6 +263,7 @@ class PlanRequest(ImageRequest):
         super().__post_init__()
         check_outside(self.include_outside, self.without_outside)
         check_patterns(self.exclude)
+        check_apt(self.apt)
         if self.include and self.include.is_dir() and has_home(self.include):
             raise UsageError(
                 f"The folder {self.include} of --include is a home folder, or contains one.",

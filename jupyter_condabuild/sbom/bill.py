@@ -25,7 +25,7 @@ class Component:
     the same image.
     """
 
-    manager: Literal["conda", "pip"]
+    manager: Literal["conda", "pip", "deb"]
     name: str
     version: str
     build: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,6 +12,8 @@ from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.match_specs import split_depend
 from jupyter_condabuild.conda.packages import PYPI, CondaPackage, License, PipPackage
 from jupyter_condabuild.conda.secrets import scrub_url
+from jupyter_condabuild.image.added_packages import packages_in
+from jupyter_condabuild.image.configuration import LABEL_BASE_LAYERS
 from jupyter_condabuild.image.layers import OVERLAY, hidden_in
 from jupyter_condabuild.oci.image import LAYER_PACKAGES, Digest, ImageConfig, Manifest
 from jupyter_condabuild.oci.layer import EPOCH
@@ -42,8 +44,24 @@ def bill_of(
     names = (dist.split("==", 1) for dist in licenses.keys() - listed if "==" in dist)
     outside = [PipPackage(name, version, index=PYPI) for name, version in names]
     lockfile = replace(lockfile, pip=tuple(sorted([*lockfile.pip, *outside])))
-    components = _components(lockfile, licenses, by_dist, overlay)
+    components = (*_components(lockfile, licenses, by_dist, overlay), *_added(manifest, config))
     return Bill(str(manifest.descriptor.digest), _created(config), __version__, components)
+
+
+def _added(manifest: Manifest, config: ImageConfig) -> Iterator[Component]:
+    """Yields the packages of Debian that were added to the base, which are in the highest layer of the base."""
+    labels = config.runtime.get("Labels") or {}
+    try:
+        number = int(labels.get(LABEL_BASE_LAYERS, "0")) - 1
+    except (TypeError, ValueError):
+        number = -1
+    holders: tuple[Holder, ...] = ()
+    if 0 <= number < min(len(manifest.layers), len(config.diff_ids)):
+        holders = (Holder(str(manifest.layers[number].digest), str(config.diff_ids[number])),)
+    for package in packages_in(config):
+        yield Component(
+            "deb", package.name, package.version, subdir=package.architecture, sha256=package.sha256, layers=holders
+        )
 
 
 def bill_of_environment(lockfile: Lockfile, licenses: Mapping[str, License]) -> Bill:

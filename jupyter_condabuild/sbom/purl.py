@@ -1,6 +1,7 @@
 """Package URLs (purl): the name of a package in an SBOM, which scanners of all vendors read.
 
-Source: github.com/package-url/purl-spec, types-doc/conda-definition.md, pypi-definition.md and oci-definition.md.
+Source: github.com/package-url/purl-spec, types-doc/conda-definition.md, pypi-definition.md, deb-definition.md
+and oci-definition.md.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def purl_of(component: Component) -> PackageURL:
         elif component.url:
             qualifiers["download_url"] = component.url
         return PackageURL("pypi", None, component.name, component.version, _present(qualifiers))
+    if component.manager == "deb":
+        return PackageURL("deb", "debian", component.name, component.version, _present({"arch": component.subdir}))
     channel = component.channel
     for start in _NAMED_CHANNELS:
         channel = channel.removeprefix(start)

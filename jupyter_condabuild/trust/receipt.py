@@ -9,13 +9,14 @@ Source: github.com/in-toto/attestation, spec/v1/statement.md and resource_descri
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from jupyter_condabuild import __version__
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.errors import BadReceipt, ImageError
+from jupyter_condabuild.image.added_packages import AddedPackage
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, Digest, Manifest, Reference, canonical_json
 from jupyter_condabuild.oci.layer import WRITER_VERSION
@@ -47,7 +48,8 @@ class Receipt:
 
     `image` is the digest of its manifest, `name` its repository; `lockfile` is the digest of the lock file, `base` the
     name and `base_digest` the digest of the base image. `version` is that of this program, `writer` that of the layers'
-    format. `packages` are the URL and sha256 of each conda package. `unproved` names the layers without a package.
+    format. `packages` are the URL and sha256 of each conda package, and of each package of Debian
+    that was added to the base (as purl). `unproved` names the layers without a package.
     An image of the docker engine has no `layers` with keys. `base_digest` is empty if its base was in no registry.
     """
 
@@ -132,6 +134,7 @@ def receipt_of(
     base_digest: str,
     layers: Sequence[ReadyLayer] = (),
     engine: Engine = "layers",
+    added: Iterable[AddedPackage] = (),
 ) -> Receipt:
     """Returns the receipt of an image that was built here.
 
@@ -140,6 +143,7 @@ def receipt_of(
         base_digest: the digest of the base; empty if the docker engine had the base from no registry.
         layers: the layers above the base. The first layer has the programs of the image. Empty for the docker engine,
             none of whose layers can be proved.
+        added: the packages of Debian that were added to the base.
     """
     unproved = tuple(layer.title for layer in layers[1:] if LAYER_KEY not in layer.descriptor.annotations)
     return Receipt(
@@ -156,7 +160,10 @@ def receipt_of(
             for layer in layers
             if (key := layer.descriptor.annotations.get(LAYER_KEY, ""))
         ),
-        packages=tuple((package.url, package.sha256) for package in lockfile.conda),
+        packages=(
+            *((package.url, package.sha256) for package in lockfile.conda),
+            *((package.purl, package.sha256) for package in added),
+        ),
         unproved=("all layers above the base",) if engine == "docker" else unproved,
         engine=engine,
     )

@@ -340,6 +340,7 @@ describe('a build', () => {
       without_outside: [],
       exclude: [],
       exclude_editable: [],
+      apt: [],
       leave_out: [],
       platforms: [],
       strict_versions: 'as-requested',

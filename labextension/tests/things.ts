@@ -65,6 +65,7 @@ export function aBuild(change: Partial<Build> = {}): Build {
       without_outside: [],
       exclude: [],
       exclude_editable: [],
+      apt: [],
       identity: '',
       stack: false,
       bytecode: true,

@@ -26,18 +26,21 @@ python -c 'import ssl
 for path in ("/etc/ssl/certs/ca-certificates.crt", "/usr/lib/ssl/cert.pem"):
     print(len(ssl.create_default_context(cafile=path).get_ca_certs()) > 100)'
 openssl verify /usr/share/ca-certificates/mozilla/ISRG_Root_X1.crt
-dpkg-query --show --showformat='${Status}\\n' bash
+dpkg-query --show --showformat='${Status}\\n' bash libopengl0
+dpkg --audit
+python -c 'import ctypes
+print(ctypes.CDLL("libOpenGL.so.0").glGetString is not None)'
 """
 
 
 def test_the_real_base_runs_in_an_engine(
     workshop: Workshop, rattler_prefix: Path, debian_mirrors: tuple[str, ...], docker_client: docker.DockerClient
 ) -> None:
-    """The entrypoint, bash, Python, the locale, the time zone, the certificates and dpkg work."""
+    """The entrypoint, bash, Python, the locale, the time zone, the certificates, dpkg and an added library work."""
     name = f"localhost/debian-base:{uuid.uuid4().hex}"
-    given = {"base": BASE, "debian_mirrors": debian_mirrors, "store_dir": workshop.store}
-    planned = plan.run(plan_request(prefix=rattler_prefix, **given), silent)
-    made = workshop.build(rattler_prefix, reference=name, load=True, base=BASE, debian_mirrors=debian_mirrors)
+    given = {"base": BASE, "debian_mirrors": debian_mirrors, "apt": ["libopengl0"]}
+    planned = plan.run(plan_request(prefix=rattler_prefix, store_dir=workshop.store, **given), silent)
+    made = workshop.build(rattler_prefix, reference=name, load=True, **given)
     assert isinstance(planned, LayersPreview)
     assert made.image
     assert planned.forecast.parts[0].size == pytest.approx(made.image.manifest.layers[0].size, rel=0.1)
@@ -57,6 +60,8 @@ def test_the_real_base_runs_in_an_engine(
         "True",
         "/usr/share/ca-certificates/mozilla/ISRG_Root_X1.crt: OK",
         "install ok installed",
+        "install ok installed",
+        "True",
     ]
     assert labels["org.opencontainers.image.base.name"] == BASE
     assert labels["org.jupyter.condabuild.debian"].startswith("bookworm 12.")
@@ -65,22 +70,35 @@ def test_the_real_base_runs_in_an_engine(
 def test_a_plan_counts_the_base_and_a_verification_makes_it_again(
     workshop: Workshop, rattler_prefix: Path, tmp_path: Path
 ) -> None:
-    """When the mirror has other packages, the layer of the base is not proved; nothing says that it is another."""
+    """When the mirror has other packages, the layer of the base is not proved; nothing says that it is another.
+
+    The same holds for the layer of added packages.
+    """
     mirror = SmallMirror(tmp_path / "mirror")
-    given = {"base": BASE, "debian_mirrors": [mirror.url], "store_dir": workshop.store}
+    mirror.add("libgl1", deb("libgl1", members({"lib/libGL.so.1": b"GL"})))
+    mirror.publish()
+    given = {"base": BASE, "debian_mirrors": [mirror.url], "store_dir": workshop.store, "apt": ["libgl1"]}
 
     def planned() -> tuple[str, str, int]:
         made = plan.run(plan_request(prefix=rattler_prefix, **given), silent)
         assert isinstance(made, LayersPreview)
-        (part,) = (part for part in made.forecast.parts if part.kind == "base")
+        *_, part = (part for part in made.forecast.parts if part.kind == "base")
         return part.title, part.state, part.size
 
     before = planned()
     assert before[:2] == (BASE, "built")
     image = tmp_path / "image.tar"
-    workshop.build(rattler_prefix, archive=f"{image}", base=BASE, debian_mirrors=[mirror.url])
-    assert planned()[:2] == ("base layer 1", "kept")
-    assert BASE in " ".join(verified(image, tmp_path / "other", debian_mirrors=[mirror.url]).proved)
+    workshop.build(rattler_prefix, archive=f"{image}", base=BASE, debian_mirrors=[mirror.url], apt=["libgl1"])
+    assert planned()[:2] == ("base layer 2", "kept")
+    found = verified(image, tmp_path / "other", debian_mirrors=[mirror.url])
+    assert found.is_verified
+    assert {BASE in line for line in found.proved if line.startswith("the base")} == {True}
+    assert "the packages of Debian (libgl1)" in found.proved
+    mirror.add("libgl1", deb("libgl1", members({"lib/libGL.so.1": b"newer"})))
+    mirror.publish()
+    found = verified(image, tmp_path / "other", debian_mirrors=[mirror.url])
+    assert "the packages of Debian (libgl1): The mirror of Debian has other packages now" in found.unproved
+    assert found.differs == ()
     mirror.add("bash", deb("bash", members({"bin/bash": b"newer"})))
     mirror.publish()
     found = verified(image, workshop.store, debian_mirrors=[mirror.url])

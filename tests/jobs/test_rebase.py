@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,8 +18,11 @@ from jupyter_condabuild.oci.image import Manifest
 from jupyter_condabuild.oci.referrers import content, referrers
 from jupyter_condabuild.requests.others import RebaseRequest
 from jupyter_condabuild.sbom.documents import MEDIA_TYPES
+from jupyter_condabuild.trust import dsse
+from jupyter_condabuild.trust.receipt import Receipt
 from tests.parts.builds import Package, Workshop, install, small_channel
 from tests.parts.channel.package import File, Metadata
+from tests.parts.debian.mirror import SmallMirror, deb, members
 from tests.parts.jobs import request, verified
 from tests.parts.registry.faults import Relay
 from tests.parts.registry.pushing import change_image, connect, push_image
@@ -61,9 +65,11 @@ def manifest_of(reference: str) -> tuple[Manifest, dict[str, Any]]:
         return manifest, json.loads(b"".join(found.read(manifest.config)))
 
 
-def rebased(workshop: Workshop, reference: str, base: str, target: str = "") -> tuple[Finished, list[Event]]:
+def rebased(
+    workshop: Workshop, reference: str, base: str, target: str = "", **given: Any
+) -> tuple[Finished, list[Event]]:
     events: list[Event] = []
-    asked = request(RebaseRequest, reference=reference, base=base, target=target, store_dir=workshop.store)
+    asked = request(RebaseRequest, reference=reference, base=base, target=target, store_dir=workshop.store, **given)
     return rebase.run(asked, events.append), events
 
 
@@ -77,6 +83,33 @@ def test_the_result_is_the_image_built_on_the_new_base(
     built = workshop.build(prefix, reference=f"{name}:built", push=True, base=newer_base, variables=variables)
     assert finished.digest == str(built.image.manifest.descriptor.digest)
     assert manifest_of(f"{name}:new") == manifest_of(f"{name}:built")
+
+
+def test_packages_of_debian_are_added_to_the_new_base(
+    workshop: Workshop, prefix: Path, name: str, small_mirror: SmallMirror
+) -> None:
+    """With the versions that the mirror has by then. The receipt and the SBOMs name them, with their hashes."""
+    base, newer = "debian-packages:bookworm", deb("libgl1", members({"lib/libGL.so.1": b"newer"}))
+    mirrors = {"debian_mirrors": [small_mirror.url]}
+    small_mirror.add("libgl1", deb("libgl1", members({"lib/libGL.so.1": b"old"})))
+    small_mirror.publish()
+    workshop.build(prefix, reference=f"{name}/old:v1", push=True, base=base, apt=["libgl1"], **mirrors)
+    small_mirror.add("libgl1", newer)
+    small_mirror.publish()
+    rebased(workshop, f"{name}/old:v1", base, f"{name}/new:v1", **mirrors)
+    workshop.build(prefix, reference=f"{name}/built:v1", push=True, base=base, apt=["libgl1"], **mirrors)
+    assert manifest_of(f"{name}/new:v1") == manifest_of(f"{name}/built:v1")
+    assert manifest_of(f"{name}/new:v1")[0].layers[1] != manifest_of(f"{name}/old:v1")[0].layers[1]
+    digest, sha256 = manifest_of(f"{name}/new:v1")[0].descriptor.digest, hashlib.sha256(newer).hexdigest()
+    with connect(name.partition("/")[0]) as registry:
+        for where in ("new", "built"):
+            place = registry.repository(f"{name.partition('/')[2]}/{where}")
+            texts = {one.artifact_type: content(place, one, 1 << 20) for one in referrers(place, digest)}
+            receipt = Receipt.parse(dsse.Envelope.parse(texts.pop(dsse.MEDIA_TYPE)))
+            assert receipt.packages[-1] == ("pkg:deb/debian/libgl1@1.0-1", sha256)
+            for text in texts.values():
+                assert b"pkg:deb/debian/libgl1@1.0-1" in text
+                assert sha256.encode() in text
 
 
 def test_its_sboms_are_the_same_as_after_a_build_on_the_new_base(

@@ -9,9 +9,11 @@ import pytest
 from jupyter_condabuild.conda.linking.entry_points import forms
 from jupyter_condabuild.conda.lockfile import of_packages
 from jupyter_condabuild.errors import NotVerified
+from jupyter_condabuild.image.added_packages import LABEL_APT
 from jupyter_condabuild.jobs.proof import files
 from jupyter_condabuild.jobs.proof.entries import Node
 from jupyter_condabuild.jobs.proof.findings import Findings
+from tests.parts.debian.mirror import SmallMirror, deb, members
 from tests.parts.engines import DockerWorkshop
 from tests.parts.forged_image import Forgery, Member, entry
 from tests.parts.forgeries import added, with_content
@@ -44,6 +46,30 @@ def test_the_scripts_of_every_installer_are_proved_and_no_other(
     forged.change(LAYER, with_content(SCRIPT, evil))
     with pytest.raises(NotVerified, match="bin/templated"):
         verified(forged.write(tmp_path / "evil.tar"), tmp_path / "store")
+
+
+def test_added_packages_of_debian_are_those_of_the_layers_engine(
+    docker_workshop: DockerWorkshop, rattler_prefix: Path, small_mirror: SmallMirror, tmp_path: Path
+) -> None:
+    """The builder gets the files, so that it needs no mirror. They are proved while the mirror has the packages."""
+    library = "usr/lib/x86_64-linux-gnu/libSmall.so.1"
+    small_mirror.add("libsmall1", deb("libsmall1", members({library.removeprefix("usr/"): b"small"})))
+    small_mirror.publish()
+    given = {"apt": ["libsmall1"], "debian_mirrors": [small_mirror.url]}
+    made = docker_workshop.image(rattler_prefix, "docker", **given)
+    assert made.read(library) == b"small"
+    theirs = docker_workshop.image(rattler_prefix, "layers", engine="layers", **given)
+    for path in ("var/lib/dpkg/status", "var/lib/dpkg/info/libsmall1.list"):
+        assert made.read(path) == theirs.read(path)
+    assert b"Package: libsmall1\n" in made.read("var/lib/dpkg/status")
+    assert made.config["config"]["Labels"][LABEL_APT] == theirs.config["config"]["Labels"][LABEL_APT]
+    store = docker_workshop.store
+    found = verified(made.archive, store, debian_mirrors=[small_mirror.url])
+    assert (found.differs, [line for line in found.unproved if "libSmall" in line or "Debian" in line]) == ((), [])
+    small_mirror.add("libsmall1", deb("libsmall1", members({library: b"newer"})))
+    small_mirror.publish()
+    found = verified(made.archive, store, debian_mirrors=[small_mirror.url])
+    assert "the packages of Debian (libsmall1): The mirror of Debian has other packages now" in found.unproved
 
 
 def node(content: str, kind: str = "a file") -> Node:

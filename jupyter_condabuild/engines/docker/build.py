@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from jupyter_condabuild.conda.contents import package_paths
 from jupyter_condabuild.conda.secrets import scrub
@@ -25,6 +26,7 @@ from jupyter_condabuild.engines.docker.recipe import Wanted
 from jupyter_condabuild.engines.layers.places import variables_of
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
 from jupyter_condabuild.events import Finished, Log, Report, Warning, log_to
+from jupyter_condabuild.image.added_packages import LABEL_APT, packages_in, with_packages
 from jupyter_condabuild.image.base import refuse_environment, resolve
 from jupyter_condabuild.image.configuration import (
     BASE_DIGEST,
@@ -79,7 +81,7 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
     with job.phase("base"):
         daemon = job.keep(Daemon.connect(job.docker_host or None))
         kind = _builder(daemon, job.report)
-        base = _base(request, inputs, daemon, job)
+        base = _with_packages(_base(request, inputs, daemon, job), request, inputs, job)
         network = builder.network(daemon)
         caches = _pull_private(request, daemon, kind, job)
     with job.phase("layers"):
@@ -95,6 +97,7 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
             installer(request.installer),
             str(request.installer_image or ""),
             variables=variables_of(environment, inputs.own) if environment and request.variables else {},
+            added=sorted(set(request.apt)) if base.added else (),
         )
         labels, platform = _labels(inputs, request, base), f"linux/{inputs.architecture}"
         options = BuildOptions(name, labels, caches, network, platform, _plain(request, base))
@@ -106,7 +109,7 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
             """
             made = context.make_recipe(inputs, parts, replace(wanted, mounts=kind != "classic"))
             archived = job.scratch / "context.tar.gz"
-            context.write(made, parts, archived, job.report)
+            context.write(made, parts, archived, job.report, base.added)
             steps.number = len(re.findall(r"^(?:FROM|RUN|COPY|ADD) ", made.dockerfile, re.MULTILINE))
             job.progress.plan(_work(request, inputs))
             try:
@@ -177,17 +180,23 @@ class _Base:
         reference: the reference in the FROM line. It has a digest if the image is in a registry.
         title: the name of the image for people.
         layers: the number of its layers, if it is known.
+        apt: the label with the packages of Debian that are added to it; empty for none.
+        added: the layer with these packages; None if the base has all of them.
     """
 
     reference: Reference
     title: str
     layers: int | None = None
+    apt: str = ""
+    added: Path | None = None
 
     @property
     def labels(self) -> dict[str, str]:
         labels = {BASE_NAME: self.title}
         if self.reference.digest:
             labels[BASE_DIGEST] = str(self.reference.digest)
+        if self.apt:
+            labels[LABEL_APT] = self.apt
         return labels if self.layers is None else {**labels, LABEL_BASE_LAYERS: str(self.layers)}
 
 
@@ -217,6 +226,23 @@ def _base(request: BuildRequest, inputs: Inputs, daemon: Daemon, job: JobContext
     if has_login(pinned, log_to(job.report)) and daemon.image_id(str(pinned)) is None:
         daemon.pull(str(pinned))
     return _Base(pinned, found.name, layers)
+
+
+def _with_packages(base: _Base, request: BuildRequest, inputs: Inputs, job: JobContext) -> _Base:
+    """Returns a base with the packages of Debian that a request adds. The layers of the base are read here.
+
+    They are installed here, not by apt in the builder: so both engines give the same files, and nothing else is needed
+    from the network of the builder.
+
+    Raises the errors of `resolve` and of `with_packages`.
+    """
+    if not request.apt:
+        return base
+    bare = resolve(request.base, inputs.architecture, job)
+    found = with_packages(bare, request.apt, job)
+    layers = found.layers
+    added = job.store.path(layers[-1].digest) if len(layers) > len(bare.layers) else None
+    return replace(base, layers=len(layers), apt=found.config.runtime["Labels"][LABEL_APT], added=added)
 
 
 def _of_engine(location: ImageLocation, daemon: Daemon) -> _Base:
@@ -329,7 +355,9 @@ def _attach_statements(
     digest, labels = manifest.descriptor.digest, config.runtime.get("Labels") or {}
     job.store.vouch(digest)
     base, base_digest = labels.get(BASE_NAME, ""), labels.get(BASE_DIGEST, "")
-    receipt = receipt_of(manifest, request.reference, inputs.lockfile, base, base_digest, engine="docker")
+    receipt = receipt_of(
+        manifest, request.reference, inputs.lockfile, base, base_digest, engine="docker", added=packages_in(config)
+    )
     with Sboms(repository, job.report) as sboms:
         sboms.write(digest, lambda: bill_of(manifest, config, inputs.contents, licenses_of(inputs), {}))
         statements = Statements.of(receipt, request.signing_key, sboms)

@@ -14,6 +14,7 @@ from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.package_cache import Cached
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.engines.docker.dockerfile import ADDED
 from jupyter_condabuild.engines.docker.recipe import Recipe, Wanted, recipe, vendored_path
 from jupyter_condabuild.engines.layers.overlay import Overlay
 from jupyter_condabuild.engines.layers.upper_layers import overlay_of, workspace_of
@@ -139,8 +140,11 @@ def make_recipe(inputs: Inputs, parts: Parts, wanted: Wanted) -> Recipe:
     )
 
 
-def write(made: Recipe, parts: Parts, path: Path, report: Report) -> None:
+def write(made: Recipe, parts: Parts, path: Path, report: Report, added: Path | None = None) -> None:
     """Writes the build context as a compressed tar file, and reports its size. Equal parts give equal bytes.
+
+    Args:
+        added: the layer with packages of Debian.
 
     Raises StoreError.
     """
@@ -153,6 +157,8 @@ def write(made: Recipe, parts: Parts, path: Path, report: Report) -> None:
     if parts.workspace:
         entries += [_moved(entry) for entry in parts.workspace]
     try:
+        if added:
+            entries.append(layer.file_entry(ADDED, str(added)))
         if parts.overlay:
             overlay = path.with_name("overlay.tar.gz")
             with overlay.open("wb") as file:

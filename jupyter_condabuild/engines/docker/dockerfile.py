@@ -11,6 +11,9 @@ from jupyter_condabuild.engines.docker.installers import PACKAGES, Installer
 from jupyter_condabuild.image.paths import ENTRYPOINT, HOME, PREFIX, TOOLS, USER, WORK
 from jupyter_condabuild.image.programs import LINKS
 
+ADDED = "debian-packages.tar.gz"
+"""The name of the file with the packages of Debian in the context."""
+
 
 @dataclass(frozen=True)
 class DockerfileParts:
@@ -28,6 +31,7 @@ class DockerfileParts:
         removed: whether the context has a list of files to delete.
         overlay: whether the context has an overlay.
         workspace: the folder of the user's files in the context; empty for none.
+        added: the names of packages of Debian that the context has for the base; empty for none.
         mounts: whether the builder supports ``RUN --mount``.
         folder: the folder of our files in the context, with a slash at its end; empty for the context itself.
     """
@@ -47,6 +51,7 @@ class DockerfileParts:
     command: Sequence[str]
     mounts: bool
     folder: str = ""
+    added: Sequence[str] = ()
 
 
 def render(parts: DockerfileParts) -> str:
@@ -108,6 +113,7 @@ def _final_stage(parts: DockerfileParts) -> list[str]:
     lines = [
         "# The image: the environment on a small base, without the installer.",
         f"FROM {parts.base}",
+        *_added(parts),
         f"RUN mkdir -p {HOME} {WORK} && chown {USER}:{USER} {HOME} {WORK} && chmod 1777 {HOME} {WORK} \\",
         " \\\n".join(f"    && {command}" for command in ("mkdir -p /etc/profile.d", *links)),
         f"COPY {mode}{' '.join(f'{parts.folder}{name}' for name in ('activate', 'entrypoint', 'lock'))} {TOOLS}/",
@@ -134,6 +140,12 @@ def _final_stage(parts: DockerfileParts) -> list[str]:
         f'ENTRYPOINT ["{ENTRYPOINT}"]',
         f"CMD {json.dumps(list(parts.command))}",
     ]
+
+
+def _added(parts: DockerfileParts) -> list[str]:
+    if not parts.added:
+        return []
+    return [f"# Packages of Debian, with those that they need: {' '.join(parts.added)}", f"ADD {ADDED} /"]
 
 
 def _quoted(value: str) -> str:

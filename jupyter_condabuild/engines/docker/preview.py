@@ -122,6 +122,7 @@ def preview(request: PlanRequest, inputs: Inputs, base: Base | None, ratio: floa
                 or (drift and (drift.modified or drift.untracked or drift.clobbered or drift.empty))
             ),
             workspace="workspace/" if request.include else "",
+            added=sorted(set(request.apt)),
         ),
     )
     text = re.sub(r" \\\n\s*", " ", made.dockerfile)

@@ -64,6 +64,7 @@ class Wanted:
         removed: the paths to delete, relative to the prefix.
         overlay: whether the context has an overlay.
         workspace: the folder of the user's files in the context; empty for none.
+        added: the names of packages of Debian that the context has for the base; empty for none.
         variables: the environment variables of the image, in addition to ours.
         labels: the labels of the image.
         mounts: whether the builder supports ``RUN --mount``. The classic builder does not.
@@ -79,6 +80,7 @@ class Wanted:
     removed: Sequence[str] = ()
     overlay: bool = False
     workspace: str = ""
+    added: Sequence[str] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     mounts: bool = True
@@ -143,6 +145,7 @@ def recipe(lockfile: Lockfile, wanted: Wanted) -> Recipe:
             command=command(lockfile),
             mounts=wanted.mounts,
             folder=wanted.folder,
+            added=wanted.added,
         )
     )
     return Recipe(text, files)

@@ -172,7 +172,7 @@ def forecast(
         below = [
             _Blob("base", f"base layer {n}", layer.size, layer.digest, base.repository)
             if layer.digest != NOT_MADE
-            else _Blob("base", base.name, layer.size, built=True)
+            else _Blob("base", base.name if n == 1 else "packages of Debian", layer.size, built=True)
             for n, layer in numbered
         ]
         diff_ids = [*base.config.diff_ids, *(diff_id for _, diff_id in above)]

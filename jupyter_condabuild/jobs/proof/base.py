@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError
+from jupyter_condabuild.image.added_packages import Added, with_recorded
 from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.image.configuration import BASE_DIGEST, BASE_NAME
 from jupyter_condabuild.jobs.proof.findings import Findings
 from jupyter_condabuild.oci.image import Digest, Image, ImageConfig, Reference
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.job_context import JobContext
-from jupyter_condabuild.text import counted, printable
+from jupyter_condabuild.text import counted, listed, printable
 
 
 @dataclass(frozen=True)
 class ProvedBase:
-    """The base that an image names. `base` is None if it is not at its source; `layers` is the number of its layers."""
+    """The base that an image names, with the packages of Debian that were added to it (``--apt``).
+
+    `base` is None if it is not at its source, or if the mirrors of Debian have other packages. `layers` is the number
+    of its layers.
+    """
 
     name: str
     base: Base | None
@@ -78,6 +83,35 @@ def prove_base(
     if not wrong:
         findings.is_same(f"the base {title}, {counted(base.layers, 'layer')}")
     return ProvedBase(name, base, len(base.layers))
+
+
+def prove_added(
+    image: Image, content: Sequence[Digest | None], proved: ProvedBase, job: JobContext, findings: Findings
+) -> ProvedBase:
+    """Makes the layer with the packages of Debian again that an image names, and compares it with the image's.
+
+    Args:
+        content: the digests of the layers' content; empty if a builder has written the layer in its own way. Then the
+            caller compares the files.
+        proved: the base without these packages.
+    """
+    added = Added.of(ImageConfig.parse(image.config))
+    if not added or proved.base is None:
+        return proved
+    number = proved.layers
+    names = [package.name for package in added.packages] or added.names
+    title = printable(f"the packages of Debian ({listed(names, 5)})")
+    try:
+        base = with_recorded(proved.base, added, job)
+    except CondaBuildError as error:
+        findings.has_no_proof(title, error.message.rstrip("."))
+        return ProvedBase(proved.name, None, number + bool(added.packages))
+    if content and added.packages:
+        if number < len(content) and content[number] == base.config.diff_ids[number]:
+            findings.is_same(title)
+        else:
+            findings.is_another(f"layer {number + 1}", f"it is not the layer of {title}")
+    return ProvedBase(proved.name, base, len(base.layers))
 
 
 def _source(name: str, digest: str) -> ImageLocation:

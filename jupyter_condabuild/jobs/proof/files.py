@@ -44,7 +44,7 @@ from jupyter_condabuild.image.paths import (
     in_layer,
 )
 from jupyter_condabuild.image.programs import LINKS, PROGRAMS
-from jupyter_condabuild.jobs.proof.base import ProvedBase, prove_base
+from jupyter_condabuild.jobs.proof.base import ProvedBase, prove_added, prove_base
 from jupyter_condabuild.jobs.proof.configuration import prove_configuration, variables_of
 from jupyter_condabuild.jobs.proof.entries import SPECIAL, Node, hazards
 from jupyter_condabuild.jobs.proof.findings import Findings
@@ -97,7 +97,11 @@ def prove_files(
         return  # a layer cannot be read, or is another
     base = prove_base(image, content, 0, request.base, job, findings)
     layers = image.manifest.layers
+    with_added = prove_added(image, (), base, job, findings)
     shown, below = tree(image, layers), tree(image, layers[: base.layers])
+    if with_added.base and with_added != base:  # the builder has written the layer of the packages in its own way
+        below = tree(with_added.base.image, with_added.base.image.manifest.layers)
+    base = with_added
     expected = _expected(lockfile, sources, job)
     root = f"{PREFIX_IN_LAYER}/"
     installed = {path.removeprefix(root): node for path, node in shown.items() if path.startswith(root)}

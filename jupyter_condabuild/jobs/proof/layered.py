@@ -14,7 +14,7 @@ from jupyter_condabuild.image.configuration import (
     runtime_layer,
 )
 from jupyter_condabuild.image.layers import hidden_in
-from jupyter_condabuild.jobs.proof.base import prove_base
+from jupyter_condabuild.jobs.proof.base import prove_added, prove_base
 from jupyter_condabuild.jobs.proof.blobs import titles
 from jupyter_condabuild.jobs.proof.configuration import prove_configuration, variables_of
 from jupyter_condabuild.jobs.proof.findings import Findings
@@ -47,6 +47,7 @@ def prove_layered(
     with Store(job.folder()) as store:
         runtime = runtime_layer(store, request.compression_level).diff_id
     base = prove_base(image, content, _first_own(image, content, runtime), request.base, job, findings)
+    base = prove_added(image, content, base, job, findings)
     lines = titles_of(titles(config)) or [""] * len(content)
     numbered = list(zip(image.manifest.layers, content, lines, strict=True))
     rows = [Row(number + 1, *numbered[number]) for number in range(base.layers, len(numbered))]

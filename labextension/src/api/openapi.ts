@@ -645,6 +645,7 @@ export interface components {
             without_outside?: string[];
             exclude?: string[];
             exclude_editable?: string[];
+            apt?: string[];
             stack?: boolean;
         } & (unknown | unknown | unknown);
         /** @description Exactly one of kernel_id, kernel_name and prefix. */
@@ -982,6 +983,8 @@ export interface components {
             exclude?: string[];
             /** @description Names of editable installs that go neither into the image nor into its lock file. */
             exclude_editable?: string[];
+            /** @description Packages of Debian that the base gets, with those that they need, as `libgl1` or `libgl1=1.6.0-1`; default: those of the settings. */
+            apt?: string[];
             /** @description Put new layers on top of the image that the tag has. Default: the setting `stack_updates`. */
             stack?: boolean;
             /** @description Compile the modules of noarch packages. Default: the setting `bytecode`. */
@@ -1473,6 +1476,7 @@ export interface components {
             without_outside: string[];
             exclude: string[];
             exclude_editable: string[];
+            apt: string[];
             stack: boolean;
             bytecode: boolean;
             target: string;

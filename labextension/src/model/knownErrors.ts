@@ -19,6 +19,10 @@ export const ERRORS: Record<string, KnownFault> = {
     title: 'Content does not match its digest',
     hint: 'The copy is damaged. Try again. If the error remains, tell the administrator of the registry.'
   },
+  debian_packages_refused: {
+    title: 'Packages of Debian cannot be added to the base image',
+    hint: 'Leave --apt out, or use a base image that has the packages.'
+  },
   disk_full: {
     title: 'No space is left',
     hint: "Free some space, run 'jupyter condabuild prune', or set store_dir to another disk."

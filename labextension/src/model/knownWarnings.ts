@@ -63,6 +63,10 @@ export const WARNINGS: Record<string, KnownFault> = {
     hint: 'The image contains the links as they are. Remove the links, or replace them with the files.',
     endsInNames: true
   },
+  'debian-scripts-not-run': {
+    title: 'Scripts of packages of Debian are not run',
+    hint: 'Libraries work without them. If a program needs what they make, use a base that has the package.'
+  },
   'editable-builds-at-import': {
     title: 'Editable installs cannot be imported in the image',
     hint: "Import the package once, so that it is built, or install the project without --editable: 'pip install --no-deps FOLDER'.",

@@ -90,7 +90,7 @@ function howOf(state: PanelState): Pick<SnapshotRequest, 'base' | 'engine' | 'in
 const HAS: Record<Build['command'], (member: string) => boolean> = {
   build: member => !['keep', 'target', 'without'].includes(member),
   base: member =>
-    !['archive', 'exclude', 'identity', 'include', 'include_outside', 'load', 'pull', 'push', 'stack', 'target', 'without_outside'].includes(member),
+    !['apt', 'archive', 'exclude', 'identity', 'include', 'include_outside', 'load', 'pull', 'push', 'stack', 'target', 'without_outside'].includes(member),
   rebase: member => ['reference', 'base', 'target'].includes(member),
   verify: member => ['reference', 'base'].includes(member)
 };

@@ -18,7 +18,11 @@ Item = tuple[tarfile.TarInfo, bytes]
 
 CA = b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
 FILES: Mapping[str, Mapping[str, bytes | str]] = {
-    "base-files": {"etc/debian_version": b"12\n", "usr/share/base-files/nsswitch.conf": b"hosts: files dns\n"},
+    "base-files": {
+        "etc/debian_version": b"12\n",
+        "usr/lib/os-release": b'PRETTY_NAME="Small Debian"\nID=debian\nVERSION_CODENAME=bookworm\n',
+        "usr/share/base-files/nsswitch.conf": b"hosts: files dns\n",
+    },
     "base-passwd": {
         "usr/share/base-passwd/passwd.master": b"root:*:0:0:root:/root:/bin/bash\n",
         "usr/share/base-passwd/group.master": b"root:*:0:\n",
