@@ -50,8 +50,10 @@ def _is_kernelspec(data: bytes) -> bool:
     try:
         spec = json.loads(data)
         argv = spec["argv"]
-        return all(isinstance(word, str) for word in argv) and any(CONNECTION_FILE in word for word in argv)
-    except (ValueError, RecursionError, KeyError, TypeError):
+        if not isinstance(argv, list) or any(b"\0" in word.encode() for word in argv):
+            return False
+        return any(CONNECTION_FILE in word for word in argv)
+    except (AttributeError, ValueError, RecursionError, KeyError, TypeError):
         return False
 
 
@@ -68,7 +70,8 @@ def properties_of(spec: Mapping[str, Any], lockfile: Lockfile | None) -> dict[st
     properties: dict[str, Any] = {"interrupt_mode": "message" if by_message else "signal"}
     if metadata.get("debugger") is True:
         properties["debugger"] = True
-    if "curve" in (metadata.get("supported_encryption") or ()):
+    encryption = metadata.get("supported_encryption")
+    if isinstance(encryption, list) and "curve" in encryption:
         properties["supported_encryption"] = ["curve"]
     return properties
 

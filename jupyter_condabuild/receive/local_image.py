@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jupyter_condabuild.errors import EngineUnavailable, UsageError
+from jupyter_condabuild.errors import BadImage, EngineUnavailable, UsageError
 from jupyter_condabuild.events import Log, Progress
 from jupyter_condabuild.oci.engine.containers import ContainerOptions
 from jupyter_condabuild.oci.image import ImageConfig
@@ -23,6 +23,10 @@ if TYPE_CHECKING:  # a kernel starts faster without them
 
 BUBBLEWRAP = "bubblewrap"
 """The name of the program for a sandbox; any other name is the path of Apptainer or Singularity."""
+
+_MOST_IN_ONE = 120 << 10
+_MOST_IN_ALL = 1 << 20
+"""The largest numbers of bytes in one argument and in all. Source: execve(2), MAX_ARG_STRLEN and a stack of 8 MiB."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class LocalImage:
         else:
             words = apptainer.words(self.program, image.root, options, scratch)
             environ = apptainer.environ(self.program, {**variables, **options.environment})
+        _check_length([*words, *map("=".join, environ.items())])
         with image.held(), LocalProgram(words, environ) as program:
             yield program
 
@@ -115,6 +120,16 @@ def fetch(found: Inspection, program: str, job: JobContext) -> LocalImage:
         keep_layers=found.location.kind == "registry",
     )
     return LocalImage(image.folder, program)
+
+
+def _check_length(words: Sequence[str]) -> None:
+    """Raises BadImage if no program can get so long arguments and variables: most of them are the image's own."""
+    lengths = [len(word.encode("utf-8", "surrogateescape")) for word in words]
+    if max(lengths) > _MOST_IN_ONE or sum(lengths) > _MOST_IN_ALL:
+        raise BadImage(
+            "The command and the variables of the image are longer than this system lets them be.",
+            "An engine may be able to run the image: leave out --without-engine.",
+        )
 
 
 def _command(config: ImageConfig, given: tuple[str, ...]) -> tuple[str, ...]:

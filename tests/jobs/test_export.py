@@ -178,6 +178,7 @@ def test_the_slurm_job_runs_a_command_in_the_sif(tmp_path: Path) -> None:
     head, _, _ = made.files["env.slurm"].partition("\nset -euo pipefail\n")
     assert all(line.startswith("#") for line in head.splitlines())
     assert "#SBATCH --job-name=env" in head
+    assert f"jupyter condabuild sif {asked().image} -o env.sif" in head  # it needs no environment
     (tmp_path / "env.sif").touch()
     done = slurm_job(tmp_path, made, "python", "my script.py", SLURM_SUBMIT_DIR=str(tmp_path))
     sif = str(tmp_path / "env.sif")

@@ -138,6 +138,8 @@ def test_an_image_without_a_kernel_is_refused_before_it_is_pulled(
     assert not docker_client.images.list(name=reference.removesuffix(":v1"))
     place = "opt/conda/share/jupyter/kernels"
     bad: dict[str, Any] = {"list": [], "words": {"argv": [1]}, "none": {"argv": ["a"]}, "text": {"argv": "a"}}
+    end = "{connection_file}"
+    bad |= {"nul": {"argv": ["a\0", end]}, "surrogate": {"argv": ["\ud800", end]}, "object": {"argv": {end: 1}}}
     files = {f"{place}/{name}/kernel.json": json.dumps(value).encode() for name, value in bad.items()}
     file = tmp_path / "bad.tar"
     archive.write(image([tar(files)]), "", file)
@@ -150,6 +152,7 @@ def test_the_names_in_an_image_are_data(labmate: Labmate, tmp_path: Path) -> Non
     specs = {
         "one": {"argv": ["x", "{connection_file}"], "display_name": "\x1b]0;evil\x07One\u202e", "language": "<script>"},
         "two": {"argv": ["x", "{connection_file}"], "metadata": [1], "interrupt_mode": "message"},
+        "three": {"argv": ["x", "{connection_file}"], "metadata": {"supported_encryption": 5}},
     }
     files = {f"opt/env/share/jupyter/kernels/{name}/kernel.json": json.dumps(s).encode() for name, s in specs.items()}
     files["opt/env/share/jupyter/kernels/one/logo-32x32.png"] = b"<svg><script>alert(1)</script></svg>"
@@ -159,12 +162,12 @@ def test_the_names_in_an_image_are_data(labmate: Labmate, tmp_path: Path) -> Non
     done = labmate.run("kernel", "install", "--yes", f"oci-archive:{file}", "--json")
     assert done.status == 0, done.err
     rows = done.json["kernels"]
-    assert [row["title"] for row in rows] == ["strange.tar (One\ufffd)", "strange.tar (two)"]
+    assert [row["title"] for row in rows] == ["strange.tar (One\ufffd)", "strange.tar (three)", "strange.tar (two)"]
     assert {row["language"] for row in rows} == {"python"}
     for row in rows:
         assert [one.name for one in Path(row["folder"]).iterdir()] == ["kernel.json"]
     modes = [json.loads(Path(row["folder"], "kernel.json").read_text())["interrupt_mode"] for row in rows]
-    assert modes == ["signal", "message"]
+    assert modes == ["signal", "signal", "message"]
 
 
 def test_a_kernelspec_of_another_version_is_refused() -> None:

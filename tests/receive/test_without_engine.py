@@ -203,3 +203,6 @@ def test_no_variable_of_the_image_has_an_effect_outside_of_the_sandbox(tmp_path:
     done = CommandLine(tmp_path)("run", "--without-engine", "--yes", f"oci-archive:{tmp_path}/evil.tar")
     assert (done.status, done.out) == (7, "hello from inside\n"), done.err
     assert not list(tmp_path.glob("seen*"))
+    archive.write(image([programs()], Env=[f"LONG={'x' * 200_000}"], Cmd=["/hello"]), "", tmp_path / "long.tar")
+    done = CommandLine(tmp_path)("run", "--without-engine", "--yes", f"oci-archive:{tmp_path}/long.tar")
+    assert (done.status, "variables of the image are longer" in done.err) == (1, True)

@@ -89,9 +89,10 @@ def squash(tar: Iterable[bytes], out: Path, time: int) -> None:
         with suppress(BrokenPipeError):
             process.stdin.close()
     if status:
-        if shutil.disk_usage(out.parent).free < _LITTLE:
+        # tar2sqfs removes the file before it ends, and the disk has room again. It reads no disk, so it means a write.
+        if shutil.disk_usage(out.parent).free < _LITTLE or any(b"I/O error" in word for word in words):
             raise DiskFull(
-                "No space is left while writing the files of the SIF.",
+                "No space is left while writing the files of the SIF, or the disk has failed.",
                 "Free space on that disk, or name a file in another folder with -o.",
             )
         said = b"".join(words).decode(errors="replace").strip().splitlines()

@@ -201,7 +201,7 @@ def test_the_error_has_the_last_words_of_a_program_that_fails(
     assert os.listdir(tmp_path) == ["image.sif"]
 
 
-@pytest.mark.parametrize("size", ["256k", "3m"])
+@pytest.mark.parametrize("size", ["256k", "1792k", "3m"])
 def test_the_error_names_a_full_disk(tmp_path: Path, size: str) -> None:
     """A disk that becomes full, for the file system or for the SIF, has an error of its own. No file is left."""
     if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", tmp_path]).returncode:
