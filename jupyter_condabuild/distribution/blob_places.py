@@ -40,6 +40,10 @@ class BlobPlaces:
         """Returns the names of the repositories that should have a blob, the last one first."""
         return tuple(self._places.get(str(digest), ()))
 
+    def has(self, digest: Digest, repository: str) -> bool:
+        """Whether a repository should have a blob."""
+        return repository in self.of(digest)
+
     def learn(self, repository: str, present: Collection[Digest], uploaded: Collection[Digest]) -> None:
         """Keeps that a repository has blobs.
 

@@ -17,6 +17,7 @@ from jupyter_condabuild.oci.chunks import as_file
 from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, BlobSource, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Repository
+from jupyter_condabuild.oci.repository import Presence
 from jupyter_condabuild.progress import JobProgress, sending
 
 CONNECTIONS = 4
@@ -87,7 +88,7 @@ class Push:
     ) -> None:
         self.repository = repository
         self._index = index
-        self._places = places
+        self.places = places
         self._pool = pool
         self._done: set[Digest] = set(index.present)
         self.new_layers: list[Descriptor] = []
@@ -110,8 +111,8 @@ class Push:
         self._executor.shutdown(wait=not self._ended, cancel_futures=True)
         if kind is not None and issubclass(kind, Exception):
             wait(self._uploads, GRACE_SECONDS)
-        if kind is None and self._places:
-            self._places.learn(self.repository.name, self._done, self.uploaded)
+        if kind is None and self.places:
+            self.places.learn(self.repository.name, self._done, self.uploaded)
 
     def add(self, descriptor: Descriptor, source: BlobSource, title: str = "") -> None:
         """Sends a blob in the background, unless the repository has it. A blob of the same registry is mounted.
@@ -139,6 +140,7 @@ class Push:
                     _opener(source, descriptor),
                     mount_from=self._mount_from(descriptor, source),
                     progress=self._counter(descriptor, item),
+                    presence=self._presence(descriptor),
                 )
         except (RegistryError, ContentMismatch):
             if isinstance(source, Store):
@@ -157,12 +159,18 @@ class Push:
         state = {"uploaded": "pushed", "mounted": "mounted", "present": "reused-remote"}[outcome]
         self._report(Layer(descriptor.annotations.get(LAYER_KEY, ""), packages, descriptor.size, state))  # type: ignore[arg-type]
 
+    def _presence(self, descriptor: Descriptor) -> Presence:
+        """Whether the repository has a blob. The memory of this machine says so; without a memory it may be there."""
+        if self.places is None or self.places.has(descriptor.digest, self.repository.name):
+            return "likely"
+        return "unknown"
+
     def _mount_from(self, descriptor: Descriptor, source: BlobSource) -> list[str]:
         """The repositories that may have a blob: the source, those that claim it or got it, and the pool."""
         places = [source] if isinstance(source, Repository) else []
         places += self._index.repositories_with(descriptor.digest)
         names = [place.name for place in places if place.host == self.repository.host]
-        names += self._places.of(descriptor.digest) if self._places else ()
+        names += self.places.of(descriptor.digest) if self.places else ()
         if self._pool and LAYER_KEY in descriptor.annotations:
             names.append(self._pool)
         return [name for name in dict.fromkeys(names) if name != self.repository.name][:MOST_MOUNTS]

@@ -8,23 +8,34 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from jupyter_condabuild.distribution.blob_places import BlobPlaces
 from jupyter_condabuild.distribution.push import GRACE_SECONDS
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.oci.image import Descriptor, Digest
-from jupyter_condabuild.oci.referrers import Artifact, Listing, Referrer, attach_all, listing, push_blobs
+from jupyter_condabuild.oci.referrers import EMPTY_CONFIG, Artifact, Listing, Referrer, attach_all, listing, push_blobs
 from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.sbom.bill import Bill
 from jupyter_condabuild.sbom.documents import MEDIA_TYPES, documents
 
+NO_API = Digest.of(b"a repository without the referrers API")
+"""The digest of no blob. `BlobPlaces` has the repositories under it that had no referrers API."""
+
 
 class Sboms:
-    """The SBOMs of one image that is pushed. A context manager: what it has started ends with it."""
+    """The SBOMs of one image that is pushed. A context manager: what it has started ends with it.
 
-    def __init__(self, repository: Repository, report: Report) -> None:
+    Args:
+        places: remembers which repositories have the empty configuration, and which have no referrers API.
+            None to remember nothing.
+    """
+
+    def __init__(self, repository: Repository, report: Report, places: BlobPlaces | None = None) -> None:
         self._repository = repository
+        self._places = places
         self._report = report
-        self._executor = ThreadPoolExecutor(2, thread_name_prefix="sbom")
+        self._executor = ThreadPoolExecutor(3, thread_name_prefix="sbom")
+        self._listed: Future[Listing] | None = None
         self._written: Future[tuple[Listing, tuple[Artifact, ...]]] | None = None
         self._sent: Future[frozenset[Digest]] | None = None
 
@@ -33,16 +44,25 @@ class Sboms:
 
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
-        started: list[Future[Any]] = [one for one in (self._written, self._sent) if one]
+        started: list[Future[Any]] = [one for one in (self._listed, self._written, self._sent) if one]
         wait(started, GRACE_SECONDS)
 
     def write(self, image: Digest, bill: Callable[[], Bill]) -> None:
         """Begins to write the SBOMs of an image, unless the registry has them already."""
-        self._written = self._executor.submit(self._write, image, bill)
+        self._listed = self._executor.submit(self._list, image)
+        self._written = self._executor.submit(self._write, self._listed, bill)
 
-    def _write(self, image: Digest, bill: Callable[[], Bill]) -> tuple[Listing, tuple[Artifact, ...]]:
+    def _list(self, image: Digest) -> Listing:
+        known = listing(self._repository, image, ask_api=not self._remembers(NO_API))
+        if not known.by_api:
+            self._remember(NO_API)
+        if self._remembers(EMPTY_CONFIG.digest):
+            known = replace(known, expected=frozenset([EMPTY_CONFIG.digest]))
+        return known
+
+    def _write(self, listed: Future[Listing], bill: Callable[[], Bill]) -> tuple[Listing, tuple[Artifact, ...]]:
         """Returns the artifacts of the image, and the SBOMs that are not among them. Their blobs are sent."""
-        known = listing(self._repository, image)
+        known = listed.result()
         present = {found.artifact_type for found in known.referrers}
         if present.issuperset(MEDIA_TYPES):
             return known, ()
@@ -51,11 +71,18 @@ class Sboms:
             for one in documents(bill())
             if one.media_type not in present
         )
-        return replace(known, blobs=push_blobs(self._repository, made)), made
+        sent = push_blobs(self._repository, made, config=not known.expected)
+        return replace(known, blobs=sent), made
 
     def send(self, receipt: Artifact) -> None:
         """Begins to send the blob of the receipt, which is attached together with the SBOMs."""
-        self._sent = self._executor.submit(push_blobs, self._repository, [receipt])
+        self._sent = self._executor.submit(self._send, receipt)
+
+    def _send(self, receipt: Artifact) -> frozenset[Digest]:
+        """Sends the blob of the receipt. An image with a receipt may have the same one already."""
+        known = self._listed.result().referrers if self._listed else ()
+        new = all(found.artifact_type != receipt.artifact_type for found in known)
+        return push_blobs(self._repository, [receipt], config=False, new=new)
 
     def written(self) -> tuple[Listing | None, tuple[Artifact, ...]]:
         """Waits for the SBOMs. Returns what the registry lists, and the SBOMs to attach. A fault gives a warning."""
@@ -70,10 +97,24 @@ class Sboms:
             warn(self._report, "SBOM", [error])
             return None, ()
 
+    def attached(self, outcomes: Sequence[Referrer | CondaBuildError]) -> None:
+        """Remembers that the repository has the empty configuration, if an artifact was attached."""
+        if any(isinstance(outcome, Referrer) for outcome in outcomes):
+            self._remember(EMPTY_CONFIG.digest)
+
+    def _remembers(self, digest: Digest) -> bool:
+        return self._places is not None and self._places.has(digest, self._repository.name)
+
+    def _remember(self, digest: Digest) -> None:
+        if self._places and not self._places.has(digest, self._repository.name):
+            self._places.learn(self._repository.name, [digest], [])
+
     def attach(self, image: Descriptor) -> None:
         """Attaches the SBOMs to an image that was pushed. A fault gives a warning: the image is usable without."""
         known, artifacts = self.written()
-        warn(self._report, "SBOM", attach_all(self._repository, image, artifacts, known))
+        outcomes = attach_all(self._repository, image, artifacts, known)
+        self.attached(outcomes)
+        warn(self._report, "SBOM", outcomes)
 
 
 def warn(report: Report, kind: str, outcomes: Sequence[Referrer | CondaBuildError]) -> None:

@@ -51,5 +51,7 @@ class Statements:
         """Attaches the statements to an image that was pushed. A registry that refuses gives a warning."""
         known, artifacts = self.sboms.written() if self.sboms else (None, ())
         outcomes = attach_all(repository, image, [self._artifact, *artifacts], known)
+        if self.sboms:
+            self.sboms.attached(outcomes)
         warn(report, "receipt", outcomes[:1])
         warn(report, "SBOM", outcomes[1:])

@@ -100,7 +100,7 @@ def _rebase(
     with (
         job.phase("push"),
         Push(destination, index, job.report, job.progress, places=BlobPlaces(job.store, destination.host)) as push,
-        Sboms(destination, job.report) as sboms,
+        Sboms(destination, job.report, push.places) as sboms,
     ):
         if licenses is not None:
             bill = bill_of(rebased, config, ours.lockfile, licenses, titles)

@@ -106,7 +106,7 @@ def _replaced(
     pushed = BlobPlaces(job.store, destination.host)
     with (
         Push(destination, index, job.report, job.progress, places=pushed) as push,
-        Sboms(destination, job.report) as sboms,
+        Sboms(destination, job.report, pushed) as sboms,
     ):
 
         def ready(layer: ReadyLayer) -> None:

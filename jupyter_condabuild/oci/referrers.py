@@ -9,13 +9,20 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from jupyter_condabuild.errors import BadImage, CondaBuildError, ContentMismatch, ImageError, RegistryNotFound
+from jupyter_condabuild.errors import (
+    BadImage,
+    CondaBuildError,
+    ContentMismatch,
+    ImageError,
+    RegistryError,
+    RegistryNotFound,
+)
 from jupyter_condabuild.oci.image import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Manifest, canonical_json
 from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.repository import Repository
@@ -80,17 +87,23 @@ class Artifact:
 class Listing:
     """The artifacts that belong to an image.
 
-    `by_api` says whether the registry has the referrers API. `blobs` are those that the repository certainly has.
+    `by_api` says whether the registry has the referrers API. `blobs` are those that the repository certainly has, and
+    `expected` those that it should have.
     """
 
     referrers: tuple[Referrer, ...]
     by_api: bool
     blobs: frozenset[Digest] = frozenset()
+    expected: frozenset[Digest] = frozenset()
 
 
-def listing(repository: Repository, subject: Digest) -> Listing:
-    """Returns the artifacts that belong to an image, as the registry lists them. Raises RegistryError."""
-    listed = _listed_by_api(repository, subject)
+def listing(repository: Repository, subject: Digest, *, ask_api: bool = True) -> Listing:
+    """Returns the artifacts that belong to an image, as the registry lists them. Raises RegistryError.
+
+    Args:
+        ask_api: false for a repository that had no referrers API a while ago.
+    """
+    listed = _listed_by_api(repository, subject) if ask_api else None
     return Listing(tuple(_fallback(repository, subject) if listed is None else listed), listed is not None)
 
 
@@ -108,7 +121,8 @@ def attach_all(
     """Pushes artifacts that belong to an image of the same repository, all at the same time.
 
     An artifact that the registry lists already is not pushed again. A registry without the referrers API gets the list
-    of referrers under the fallback tag, once for all artifacts.
+    of referrers under the fallback tag, once for all artifacts. The empty configuration is not sent if `known` expects
+    it, unless the registry then refuses an artifact.
 
     Args:
         subject: the descriptor of the image's manifest.
@@ -123,49 +137,68 @@ def attach_all(
         known = known or listing(repository, subject.digest)
     except CondaBuildError as error:
         return [error] * len(artifacts)
-    with ThreadPoolExecutor(len(artifacts) + 1, thread_name_prefix="attach") as threads:
+    with ThreadPoolExecutor(len(artifacts) + 2, thread_name_prefix="attach") as threads:
         listed = {one.descriptor.digest for one in known.referrers}
         made = [(artifact, artifact.manifest(subject)) for artifact in artifacts]
         missing = [manifest for _, manifest in made if manifest.descriptor.digest not in listed]
-        config = threads.submit(_push_blob, repository, EMPTY_CONFIG, EMPTY, known.blobs) if missing else None
+        has_config = EMPTY_CONFIG.digest in known.blobs | known.expected
+        config = threads.submit(_push_blob, repository, EMPTY_CONFIG, EMPTY) if missing and not has_config else None
+        before = threads.submit(_fallback, repository, subject.digest) if missing and not known.by_api else None
 
         def push(artifact: Artifact, manifest: Manifest) -> Referrer | CondaBuildError:
             descriptor = Descriptor(OCI_MANIFEST, manifest.descriptor.digest, len(manifest.raw), artifact.annotations)
             try:
-                if config and manifest in missing:
-                    _push_blob(repository, artifact.blob, artifact.content, known.blobs)
-                    config.result()
-                    repository.push_manifest(manifest)
+                if manifest in missing:
+                    if artifact.blob.digest not in known.blobs:
+                        _push_blob(repository, artifact.blob, artifact.content, new=True)
+                    if config:
+                        config.result()
+                    _push_manifest(repository, manifest, known)
             except CondaBuildError as error:
                 return error
             return Referrer(descriptor, artifact.artifact_type)
 
         outcomes = list(threads.map(lambda one: push(*one), made))
     new = [one for one in outcomes if isinstance(one, Referrer) and one.descriptor.digest not in listed]
-    if new and not known.by_api:
+    if before and new and not repository.lists_referrers:
         try:
-            _add_to_fallback(repository, subject.digest, new)
+            _add_to_fallback(repository, subject.digest, new, before.result())
         except CondaBuildError as error:
             return [error if one in new else one for one in outcomes]
     return outcomes
 
 
-def push_blobs(repository: Repository, artifacts: Sequence[Artifact]) -> frozenset[Digest]:
+def push_blobs(
+    repository: Repository, artifacts: Sequence[Artifact], *, config: bool = True, new: bool = True
+) -> frozenset[Digest]:
     """Sends the blobs of artifacts before their image is there, so that `attach_all` is fast.
+
+    Args:
+        config: whether to send the empty configuration, too.
+        new: whether the repository certainly has none of the artifacts.
 
     Returns their digests. Raises RegistryError.
     """
-    blobs = [(EMPTY_CONFIG, EMPTY), *((artifact.blob, artifact.content) for artifact in artifacts)]
-    with ThreadPoolExecutor(len(blobs), thread_name_prefix="attach") as threads:
+    blobs = [(EMPTY_CONFIG, EMPTY, False)] if config else []
+    blobs += [(artifact.blob, artifact.content, new) for artifact in artifacts]
+    with ThreadPoolExecutor(len(blobs) or 1, thread_name_prefix="attach") as threads:
         return frozenset(threads.map(lambda one: _push_blob(repository, *one), blobs))
 
 
-def _push_blob(
-    repository: Repository, descriptor: Descriptor, data: bytes, present: Set[Digest] = frozenset()
-) -> Digest:
-    if descriptor.digest not in present:
-        repository.push(descriptor, lambda: io.BytesIO(data))
+def _push_blob(repository: Repository, descriptor: Descriptor, data: bytes, new: bool = False) -> Digest:
+    repository.push(descriptor, lambda: io.BytesIO(data), presence="new" if new else "likely")
     return descriptor.digest
+
+
+def _push_manifest(repository: Repository, manifest: Manifest, known: Listing) -> None:
+    """Pushes the manifest of an artifact. If the registry has lost the empty configuration, it gets it again."""
+    try:
+        repository.push_manifest(manifest)
+    except RegistryError:
+        if EMPTY_CONFIG.digest not in known.expected - known.blobs:
+            raise
+        _push_blob(repository, EMPTY_CONFIG, EMPTY)
+        repository.push_manifest(manifest)
 
 
 def detach(repository: Repository, subject: Digest) -> None:
@@ -239,14 +272,17 @@ def _parse(raw: bytes) -> list[Referrer]:
     ]
 
 
-def _add_to_fallback(repository: Repository, subject: Digest, added: Sequence[Referrer]) -> None:
-    """Adds referrers to the list under the fallback tag.
+def _add_to_fallback(
+    repository: Repository, subject: Digest, added: Sequence[Referrer], listed: Sequence[Referrer]
+) -> None:
+    """Adds referrers to the list under the fallback tag, which was `listed` a moment ago.
 
     A registry cannot write under a condition. So the list is read again after it was written, and written again if
     another client has replaced it. A client that replaces the list later can still remove these referrers.
     """
     for attempt in range(ATTEMPTS):
-        listed = _fallback(repository, subject)
+        if attempt:
+            listed = _fallback(repository, subject)
         digests = {found.descriptor.digest for found in listed}
         missing = [one for one in added if one.descriptor.digest not in digests]
         if not missing:

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from jupyter_condabuild.oci.upload import Session
 
 Outcome = Literal["present", "mounted", "uploaded"]
+Presence = Literal["likely", "unknown", "new"]
+SENT_UNASKED = 64 * 1024
+"""The size in bytes up to which a blob is sent without asking for it, unless the registry probably has it."""
+
 _TYPES = (*MANIFESTS, *INDEXES)
 _ACCEPT = ", ".join(_TYPES)
 
@@ -62,6 +66,8 @@ class Repository:
         self.name = checked_name(name)
         self._reading = Access(self.name)
         self._is_destination = False
+        self.lists_referrers = False
+        """Whether the registry has said that it lists a pushed artifact under its image (``OCI-Subject``)."""
 
     def __repr__(self) -> str:
         return f"Repository({self.host}/{self.name})"
@@ -173,6 +179,7 @@ class Repository:
         *,
         mount_from: Sequence[str] = (),
         progress: Callable[[int], None] = lambda moved: None,
+        presence: Presence = "likely",
     ) -> Outcome:
         """Makes sure that the repository has a blob: finds it there, mounts it, or uploads it ("Pushing blobs").
 
@@ -184,6 +191,9 @@ class Repository:
             progress: called with the number of bytes sent since the last call. The number is negative if bytes must be
                 sent again, so the sum is the number of bytes that the registry has. It is not called for a blob that
                 was present or mounted.
+            presence: whether the repository has the blob already. If that is likely, the registry is asked first. If it
+                is unknown, the blob is mounted first, and a small blob is sent unasked: the registry keeps one copy. A
+                new blob is always sent.
 
         Returns:
             How the repository got the blob.
@@ -198,7 +208,7 @@ class Repository:
             except RegistryDenied:
                 return None  # some registries let a user push who may not ask; only a refused upload is final
 
-        if present():
+        if presence == "likely" and present():
             return "present"
         session: Session | None = None
         for source in mount_from:
@@ -209,6 +219,10 @@ class Repository:
             if mounted is True:
                 return "mounted"
             session = mounted or None
+        if presence == "unknown" and descriptor.size > SENT_UNASKED and present():
+            if session is not None:
+                session.cancel(self._transport, access)
+            return "present"
         doing = f"push the blob {descriptor.digest} to {self.name}"
 
         Upload(
@@ -252,6 +266,7 @@ class Repository:
             headers={"Content-Type": manifest.media_type},
             body=manifest.raw,
         )
+        self.lists_referrers = self.lists_referrers or "oci-subject" in answer.headers
         stored = self._digest(answer, doing)
         if stored is not None and stored.algorithm == digest.algorithm and stored != digest:
             raise self._mismatch(doing, f"the registry stored {stored} instead of {digest}")

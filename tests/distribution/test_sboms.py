@@ -13,13 +13,13 @@ from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.oci.image import LAYER_PACKAGES, Manifest
-from jupyter_condabuild.oci.referrers import content, referrers
+from jupyter_condabuild.oci.referrers import EMPTY_CONFIG, content, referrers
 from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.sbom.documents import CYCLONEDX, MEDIA_TYPES, SPDX
 from tests.parts.builds import Package, Workshop, install, small_channel
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
-from tests.parts.registry.faults import FakeRegistry, spec_error
+from tests.parts.registry.faults import FakeRegistry, Reply, Seen, spec_error
 from tests.parts.registry.pushing import connect
 
 PACKAGES: list[Package] = [
@@ -113,7 +113,9 @@ def test_again_adds_sboms_to_an_image_of_an_earlier_version(
         assert sboms(connected.repository("team/env"), "v1")[1].keys() == set(MEDIA_TYPES)
 
 
-@pytest.mark.parametrize(("method", "path"), [("PUT", "manifests/sha256"), ("GET", "referrers"), ("POST", "uploads")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "manifests/sha256"), ("GET", "manifests/sha256-"), ("POST", "uploads")]
+)
 def test_a_registry_that_refuses_an_sbom_gives_a_warning(
     workshop: Workshop, prefix: Path, fake_registry: FakeRegistry, method: str, path: str
 ) -> None:
@@ -128,3 +130,49 @@ def test_a_registry_that_refuses_an_sbom_gives_a_warning(
     workshop.build(prefix, reference=f"{fake_registry.host}/team/env:v2", push=True)
     assert "no artifacts here" in workshop.warnings["sbom-not-attached"]
     assert "v2" in fake_registry.manifests["team/env"]
+
+
+@pytest.mark.parametrize("has_api", [True, False])
+def test_a_small_change_costs_few_requests(
+    workshop: Workshop, prefix: Path, fake_registry: FakeRegistry, tmp_path: Path, has_api: bool
+) -> None:
+    """A new blob costs two requests: the registry is not asked for it. What the repository lacks is remembered."""
+    fake_registry.has_referrers = has_api
+    notes = tmp_path / "notes"
+    notes.write_text("one")
+    name = f"{fake_registry.host}/team/env:v1"
+    workshop.build(prefix, reference=name, push=True, include=str(notes))
+    assert fake_registry.times("HEAD", "blobs/") == 1, "only the empty configuration is asked for"
+    notes.write_text("two")
+    fake_registry.seen.clear()
+    workshop.build(prefix, reference=name, push=True, include=str(notes))
+    layer_and_configuration, statements, tag, listed = 2 * 2, 3 * (2 + 1), 3, 1 if has_api else 1 + 3
+    assert len(fake_registry.seen) == layer_and_configuration + statements + tag + listed
+    assert fake_registry.times("HEAD", "blobs/") == 0
+    assert fake_registry.times("GET", "referrers/") == has_api
+    with connect(fake_registry.host) as connected:
+        assert sboms(connected.repository("team/env"), "v1")[1].keys() == set(MEDIA_TYPES)
+
+
+def test_an_empty_configuration_that_the_registry_lost_is_sent_again(
+    workshop: Workshop, prefix: Path, fake_registry: FakeRegistry, tmp_path: Path
+) -> None:
+    """The registry refuses the artifacts, although the memory says that it has their configuration."""
+    name = f"{fake_registry.host}/team/env:v1"
+    workshop.build(prefix, reference=name, push=True)
+    empty = str(EMPTY_CONFIG.digest)
+    del fake_registry.blobs["team/env"][empty]
+    notes = tmp_path / "notes"
+    notes.write_text("one")
+
+    def incomplete(seen: Seen) -> Reply | None:
+        is_artifact = seen.method == "PUT" and b'"subject"' in seen.body
+        lost = is_artifact and empty not in fake_registry.blobs["team/env"]
+        return spec_error(404, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry") if lost else None
+
+    fake_registry.guard = incomplete
+    workshop.build(prefix, reference=name, push=True, include=str(notes))
+    assert not [code for code in workshop.warnings if "attached" in code]
+    with connect(fake_registry.host) as connected:
+        assert sboms(connected.repository("team/env"), "v1")[1].keys() == set(MEDIA_TYPES)
+    assert empty in fake_registry.blobs["team/env"]

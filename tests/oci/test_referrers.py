@@ -157,3 +157,15 @@ def test_a_registry_that_needs_a_login_is_not_a_registry_without_the_api(fake_re
     fake_registry.on("GET", "referrers/", *[spec_error(401, "UNAUTHORIZED", "log in")] * 3)
     with connect(fake_registry.host) as connected, pytest.raises(RegistryUnauthorized):
         referrers.referrers(connected.repository("team/env"), Digest.of(b""), TYPE)
+
+
+def test_a_registry_that_lists_the_artifact_itself_gets_no_list(fake_registry: FakeRegistry) -> None:
+    """Its answer to the push says so, also if it had no referrers API a moment ago."""
+    with connect(fake_registry.host) as connected:
+        repository = connected.repository("team/env")
+        image = push_image(repository, "v1")
+        known = referrers.listing(repository, image.descriptor.digest, ask_api=False)
+        fake_registry.has_referrers = True
+        [made] = referrers.attach_all(repository, image.descriptor, [artifact(b"one")], known)
+        assert referrers.referrers(repository, image.descriptor.digest) == (made,)
+        assert fake_registry.times("PUT", referrers.fallback_tag(image.descriptor.digest)) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jupyter_condabuild.oci.image import Digest
+from jupyter_condabuild.oci.repository import SENT_UNASKED, Presence
 from tests.parts.registry.faults import FakeRegistry, Reply, spec_error
 from tests.parts.registry.pushing import DATA, RecordedPush, blob, connect, never, opener
 
@@ -67,3 +68,27 @@ def test_a_mount_succeeds_only_if_the_registry_has_the_blob(push: RecordedPush) 
         assert not repository.mount(Digest.of(b"a session without a location"), "base")
         push.registry.put("team/other", b"other")
         assert registry.repository("team/other").mount(Digest.of(b"other"), "base")
+
+
+@pytest.mark.parametrize(
+    ("presence", "size", "did"),
+    [
+        ("unknown", SENT_UNASKED, "POST PUT"),
+        ("unknown", SENT_UNASKED + 1, "POST HEAD PUT"),
+        ("new", SENT_UNASKED + 1, "POST PUT"),
+        ("likely", 1, "HEAD POST PUT"),
+    ],
+)
+def test_a_blob_that_is_hardly_there_is_not_asked_for(
+    push: RecordedPush, presence: Presence, size: int, did: str
+) -> None:
+    """A request for a small or a new blob costs more than it saves. A mount finds out by itself."""
+    data = bytes(size)
+    with connect(push.registry.host) as registry:
+        repository = registry.repository("team/env")
+        assert repository.push(blob(data), opener(data), mount_from=["base"], presence=presence) == "uploaded"
+        assert push.did == did
+        again = repository.push(blob(data), opener(data), mount_from=["base"], presence=presence)
+        assert again == ("uploaded" if "HEAD" not in did else "present"), "the registry takes it a second time, too"
+    assert push.registry.blobs["team/env"] == {str(Digest.of(data)): data}
+    assert push.registry.uploads == {}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jupyter_condabuild.conda.contents import package_paths
 from jupyter_condabuild.conda.secrets import scrub
+from jupyter_condabuild.distribution.blob_places import BlobPlaces
 from jupyter_condabuild.distribution.destinations import cache_references, throttled, write_archive
 from jupyter_condabuild.distribution.layer_index import current_digest
 from jupyter_condabuild.distribution.moved_tag import warn_if_moved
@@ -358,7 +359,7 @@ def _attach_statements(
     receipt = receipt_of(
         manifest, request.reference, inputs.lockfile, base, base_digest, engine="docker", added=packages_in(config)
     )
-    with Sboms(repository, job.report) as sboms:
+    with Sboms(repository, job.report, BlobPlaces(job.store, repository.host)) as sboms:
         sboms.write(digest, lambda: bill_of(manifest, config, inputs.contents, licenses_of(inputs), {}))
         statements = Statements.of(receipt, request.signing_key, sboms)
         statements.attach(repository, manifest.descriptor, job.report)

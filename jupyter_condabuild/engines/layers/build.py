@@ -144,7 +144,7 @@ def _build(
         image = assemble(base, above, inputs, request)
         sboms = None
         if push and (request.again or not destination.has(image.manifest)):
-            sboms = attempt.enter_context(Sboms(push.repository, job.report))
+            sboms = attempt.enter_context(Sboms(push.repository, job.report, push.places))
             sboms.write(image.manifest.descriptor.digest, lambda: _bill(image, inputs, above))
         audit.finish(time.monotonic() - started)
         statements = _statements(image, request, inputs, base, above, sboms) if push else None

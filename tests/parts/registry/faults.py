@@ -218,7 +218,10 @@ class FakeRegistry(ThreadingHTTPServer):
         if seen.method == "PUT":
             self.put_manifest(name, target, seen.headers["content-type"], seen.body)
             digest = f"sha256:{hashlib.sha256(seen.body).hexdigest()}"
-            return Reply(201, {"Location": "/", "Docker-Content-Digest": digest})
+            headers = {"Location": "/", "Docker-Content-Digest": digest}
+            if self.has_referrers and (subject := json.loads(seen.body).get("subject")):
+                headers["OCI-Subject"] = subject["digest"]
+            return Reply(201, headers)
         media_type, raw = self.manifests.get(name, {}).get(target, ("", b""))
         if not media_type:
             return spec_error(404, "MANIFEST_UNKNOWN", "manifest unknown")
