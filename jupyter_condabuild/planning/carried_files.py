@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from jupyter_condabuild.conda.cross.binaries import foreign
 from jupyter_condabuild.conda.cross.target import ARCHITECTURES
 from jupyter_condabuild.conda.cross.wheel_files import install
+from jupyter_condabuild.conda.linking.disk_places import LaidOut
 from jupyter_condabuild.conda.linking.relocate import relocated, relocated_text
 from jupyter_condabuild.conda.linking.spellings import names_of, replacements
 from jupyter_condabuild.conda.lockfile import Lockfile
@@ -24,7 +26,7 @@ from jupyter_condabuild.conda.prefix.drift_report import DriftEntry
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.pip import PipDistribution
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
-from jupyter_condabuild.errors import NotCompatible, StoreUnwritable, from_os_error
+from jupyter_condabuild.errors import NotCompatible, from_os_error
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.planning.other_platform import OtherPlatform
@@ -70,10 +72,14 @@ class Selection:
 
 @dataclass(frozen=True)
 class Carried:
-    """An environment and its drift, in the folder that stands for the prefix of the image."""
+    """An environment and its drift, in the folder that stands for the prefix of the image.
+
+    `laid` are the files in that folder.
+    """
 
     environment: Environment
     drift: Drift
+    laid: LaidOut
 
 
 def select(environment: Environment, drift: Drift, other: OtherPlatform) -> Selection:
@@ -147,7 +153,8 @@ def carry(environment: Environment, selection: Selection, lockfile: Lockfile, ow
     Raises the errors of `wheel_files.install`, and StoreError.
     """
     prefix, site = folder / "prefix", lockfile.site_packages
-    layout = _Layout(environment, prefix, site)
+    laid = LaidOut(prefix)
+    layout = _Layout(environment, laid, site)
     untracked = [
         DriftEntry(path, entry.size, kind=entry.kind)
         for entry in selection.drift.untracked
@@ -160,7 +167,7 @@ def carry(environment: Environment, selection: Selection, lockfile: Lockfile, ow
         pip.append(replace(item, dist_info=layout.there(item.dist_info), files=files, overwrites=""))
     for package in lockfile.pip:
         if package.url.endswith(".whl") and package.name not in {item.package.name for item in pip}:
-            files = install(package, prefix, folder / "wheels", site, f"{PREFIX}/bin/python")
+            files = install(package, laid, folder / "wheels", site, f"{PREFIX}/bin/python")
             info = next((path for path in files if path.endswith(".dist-info/METADATA")), "")
             pip.append(PipDistribution(package, info.rpartition("/")[0], files, "jupyter-condabuild"))
     for name in ("pinned", "frozen"):
@@ -175,20 +182,18 @@ def carry(environment: Environment, selection: Selection, lockfile: Lockfile, ow
         pip=tuple(sorted(pip, key=lambda item: item.package.name)),
         variables=variables,
     )
-    prefix.mkdir(exist_ok=True)
-    layout.make_links()
-    return Carried(carried, Drift(untracked=tuple(sorted(untracked))))
+    layout.add_links()
+    return Carried(carried, Drift(untracked=tuple(sorted(untracked))), laid)
 
 
 class _Layout:
     """Copies files of the environment to the places that they have on Linux, with the image's prefix in them."""
 
-    def __init__(self, environment: Environment, prefix: Path, site_packages: str) -> None:
-        self._from, self._to, self._site = environment.prefix, prefix, site_packages
+    def __init__(self, environment: Environment, laid: LaidOut, site_packages: str) -> None:
+        self._from, self._laid, self._site = environment.prefix, laid, site_packages
         self._windows = environment.platform.startswith("win")
         self._old_site = environment.site_packages
         self._links: dict[str, str] = {}
-        self._laid: set[str] = set()
         self.pairs = replacements(dict.fromkeys(names_of(environment.prefix), PREFIX))
 
     def there(self, path: str) -> str:
@@ -202,40 +207,36 @@ class _Layout:
         source, place = self._from / path, self.there(path)
         if self._windows and path.lower().startswith("scripts/"):
             return ""
-        target = self._to / place
         try:
-            if not (source.is_symlink() or source.is_file()):
-                return ""
-            if source.is_symlink():
-                self._links[place] = relocated_text(os.readlink(source), self.pairs)
+            mode = source.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                self._links[place] = self._target(source)
                 return place
-            self._check(place)
-            self._laid.add(place)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            if not stat.S_ISREG(mode):
+                return ""
+            target = Path(self._laid.place(place, executable=bool(mode & 0o111)))
             if not relocated(source, self.pairs, target):
                 shutil.copyfile(source, target)
-            shutil.copymode(source, target)
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
         except OSError as error:
-            raise from_os_error(error, f"copying {source}", self._to) from None
+            raise from_os_error(error, f"copying {source}") from None
         return place
 
-    def make_links(self) -> None:
-        """Makes the symbolic links, after all files: no file is written through a link."""
-        for place, content in self._links.items():
-            target = self._to / place
-            self._check(place)
-            if not os.path.lexists(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.symlink_to(content)
-                self._laid.add(place)
+    def _target(self, link: Path) -> str:
+        """Returns the target of a symbolic link as the image has it."""
+        target = os.readlink(link)
+        if self._windows:
+            return relocated_text(target.removeprefix("\\\\?\\").replace("\\", "/"), self.pairs)
+        place = os.path.normpath(f"{os.path.realpath(link.parent)}/{target}" if target[0] != "/" else target)
+        if not Path(place).is_relative_to(os.path.realpath(self._from)):
+            target = place  # from another folder, a relative target would lead to another place
+        return relocated_text(target, self.pairs)
 
-    def _check(self, place: str) -> None:
-        """Raises StoreUnwritable if the place of a file is that of another one: the file system takes both for one."""
-        if place not in self._laid and os.path.lexists(self._to / place):
-            raise StoreUnwritable(
-                f"{place} has the place of another file of yours, whose name differs only in capital letters.",
-                "Set store_dir (or CONDABUILD_STORE_DIR) to a folder on a file system that distinguishes them.",
-            )
+    def add_links(self) -> None:
+        """Adds the symbolic links, after all files."""
+        for place, target in self._links.items():
+            self._laid.link(place, target)
 
     def commands(self, files: Iterable[str]) -> tuple[str, ...]:
         """Writes the commands of a package from Windows, where they are programs. Returns their paths."""
@@ -247,15 +248,13 @@ class _Layout:
         points = next((path for path in files if path.endswith(".dist-info/entry_points.txt")), "")
         if not points:
             return ()
+        text = Path(self._laid.files[points]).read_text("utf-8", "replace")
         written = []
-        for name, module, attribute, section in parse_entrypoints((self._to / points).read_text("utf-8", "replace")):
+        for name, module, attribute, section in parse_entrypoints(text):
             if "/" in name or name in (".", ".."):
                 continue
             _, data = Script(name, module, attribute, section).generate(f"{PREFIX}/bin/python", "posix")
-            target = self._to / "bin" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
-            target.chmod(0o755)
+            Path(self._laid.place(f"bin/{name}", executable=True)).write_bytes(data)
             written.append(f"bin/{name}")
         return tuple(written)
 

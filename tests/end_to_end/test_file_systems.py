@@ -28,11 +28,14 @@ from jupyter_condabuild.image import programs
 from jupyter_condabuild.system import names
 from tests.end_to_end.ntfs import mounted
 from tests.end_to_end.test_determinism import SPECS
+from tests.engines.test_other_platforms import from_index, pip_install, write
 from tests.parts.builds import Workshop, explicit, small_channel
 from tests.parts.channel import hostile
 from tests.parts.channel import prefix as prefixes
+from tests.parts.channel.bytecode import SITE_PACKAGES as SITE
 from tests.parts.channel.hostile import Member, conda, file, info, link, path_entry, tar_bz2
 from tests.parts.channel.package import PLACEHOLDER, Entry, File, Metadata, Symlink
+from tests.parts.channel.wheel_index import WheelIndex
 
 Maker = Callable[[Path, Sequence[Member], Sequence[Member]], Path]
 
@@ -205,14 +208,38 @@ def test_an_old_package_with_such_names_is_refused(ntfs: Path, tmp_path: Path, s
     assert "store_dir" in caught.value.hint
 
 
-def test_own_files_of_a_mac_do_not_replace_each_other(ntfs: Path, mac: Path, small_base: str) -> None:
-    """They are copied into the store. Where both fit, both are in the image."""
-    for name in ("Notes.txt", "notes.txt"):
-        (mac / "share").mkdir(exist_ok=True)
-        (mac / "share" / name).write_text(name)
-    with pytest.raises(StoreUnwritable, match=r"share/[Nn]otes\.txt has the place of another file") as caught:
-        Workshop(ntfs / "work", small_base).image(mac, platform="linux-64")
-    assert "store_dir" in caught.value.hint
+def test_wheels_and_own_files_whose_names_are_one_here_give_the_same_image(
+    tmp_path: Path, mac: Path, index: WheelIndex, monkeypatch: pytest.MonkeyPatch, small_base: str
+) -> None:
+    """They are laid out in the store, which may keep neither their names nor their x bits. All are in the image."""
+    points = b"[console_scripts]\nRun = one:main\nrun = one:main\n"
+    one = {"Data/x": b"one", "data/X": b"two", "Mod.py": b"large = 1\n", "one.data/scripts/Go": b"#!python\n"}
+    aside = {"one-1.0.data/data/share/Foo::Bar.3": b"manual", "one-1.0.data/data/share/notes.txt": b"of one"}
+    index.wheel("one", files={**one, **aside, "one-1.0.dist-info/entry_points.txt": points})
+    index.wheel("two", files={"DATA/x": b"three", "DaTa": b"four", "mod.py": b"small = 1\n", "aux.py": b"import os\n"})
+    own = {"share/Notes.txt": b"large", "share/NOTES.txt": b"capital", "Share/run.sh": f"{mac}/x\n".encode()}
+    own |= {"share/RUN.sh": b"text", "Share/pip.conf": b"[global]\nindex-url = https://ada:pw@lab.org/simple\n"}
+    write(mac, {**own, "share/PIP.conf": b"text"})
+    (mac / "Share/run.sh").chmod(0o755)
+    for path, target in {"share/link": "Notes.txt", "share/LINK": str(mac / "bin"), "share/out": "../../x"}.items():
+        (mac / path).symlink_to(target)
+    for name in ("one", "two"):
+        pip_install(mac, SITE, name)
+    from_index(mac, index)
+    expected = Workshop(tmp_path / "usual", small_base).image(mac, platform="linux-64")
+    tree = expected.tree()
+    modules = (f"{SITE}/{name}" for name in ("Data/x", "data/X", "Mod.py", "mod.py", "DATA/x", "DaTa", "aux.py"))
+    places = {*modules, "bin/Run", "bin/run", "share/Foo::Bar.3", "share/notes.txt", *own, "share/PIP.conf"}
+    assert places <= tree.keys()
+    assert {path for path in places if tree[path].executable} == {"Share/run.sh", "bin/Run", "bin/run"}
+    links = {name: tree[f"share/{name}"].target for name in ("link", "LINK", "out")}
+    assert links == {"link": "Notes.txt", "LINK": "/opt/env/bin", "out": f"{tmp_path}/x"}
+    assert b"ada" not in expected.read("opt/env/Share/pip.conf")
+    monkeypatch.setattr(names, "no_name", functools.partial(names.no_name, "win32"))
+    with mounted(tmp_path, options="ignore_case,windows_names") as place:
+        found = Workshop(place / "work", small_base).image(mac, platform="linux-64")
+    assert found.layers == expected.layers
+    assert found.digest == expected.digest
 
 
 def test_the_form_of_accents_is_that_of_the_archive(ntfs: Path, tmp_path: Path) -> None:

@@ -25,12 +25,12 @@ from tempfile import TemporaryFile
 from typing import IO, BinaryIO, cast
 
 from jupyter_condabuild.conda.linking import modes
+from jupyter_condabuild.conda.linking.disk_places import DiskPlaces
 from jupyter_condabuild.conda.paths import LONGEST_PATH, path_fault
 from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage, from_os_error
 from jupyter_condabuild.files import open_regular
 from jupyter_condabuild.streams import Counted, Stream
-from jupyter_condabuild.system import names, opening
-from jupyter_condabuild.system.opening import is_plain_folder
+from jupyter_condabuild.system import opening
 from jupyter_condabuild.system.owners import others_can_write, writable_by_others
 from jupyter_condabuild.text import size_text
 
@@ -225,17 +225,18 @@ class _Writer:
     """Writes the members of an archive's tars below a folder."""
 
     def __init__(self, folder: str, budget: _Budget) -> None:
-        self._root = folder
         self._budget = budget
         self._folders: set[str] = set()
         self._files: set[str] = set()
         self._links: set[str] = set()
-        self._impossible = names.no_name()
-        self._without_place: set[str] = set()  # the folders that another name has here
         self.executables: set[str] = set()
         self.changed: list[str] = []
-        self.apart: dict[str, str] = {}
+        self._places = DiskPlaces(folder, "info")
         os.mkdir(f"{folder}/info")  # first: no other name takes its place
+
+    @property
+    def apart(self) -> Mapping[str, str]:
+        return self._places.apart
 
     def write(self, stream: Stream) -> None:
         for member, content in _members(stream, self._budget):
@@ -258,12 +259,14 @@ class _Writer:
         if name in self._folders:
             raise self._unsafe(name, "it is a folder and a file")
         if name in self._files or name in self._links:  # as in every tar, the last member of a name counts
-            path = self._path(name)
+            path = self._places.of(name)
             os.unlink(path)
             for known in (self._files, self._links, self.executables):
                 known.discard(name)
         else:
-            path = self._new_path(name, folder)
+            path = self._places.new(name)
+            if folder == "info" and name in self.apart:
+                raise self._unsafe(name, "this file system takes it for another file with metadata")
         if member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse():
             self._file(name, member, content(), path)
             self._files.add(name)
@@ -279,30 +282,12 @@ class _Writer:
             target = member.linkname.removeprefix("./")
             if target not in self._files:
                 raise self._unsafe(name, "it is a hard link to a file that the package does not have")
-            os.link(self._path(target), path, follow_symlinks=False)
+            os.link(self._places.of(target), path, follow_symlinks=False)
             self._files.add(name)
             if target in self.executables:
                 self.executables.add(name)
         else:
             raise self._unsafe(name, "it is neither a file nor a folder nor a link")
-
-    def _path(self, name: str) -> str:
-        return self.apart.get(name) or f"{self._root}/{name}"
-
-    def _new_path(self, name: str, folder: str) -> str:
-        """Returns where a file or a link is written that the package has not brought yet."""
-        path = f"{self._root}/{name}"
-        if (
-            folder in self._without_place
-            or (self._impossible and self._impossible.search(name))
-            or os.path.lexists(path)
-        ):
-            if folder == "info":
-                raise self._unsafe(name, "this file system takes it for another file with metadata")
-            if not self.apart:
-                os.mkdir(f"{self._root}.apart")
-            path = self.apart[name] = f"{self._root}.apart/{len(self.apart)}"
-        return path
 
     def _file(self, name: str, member: tarfile.TarInfo, source: IO[bytes], path: str) -> None:
         if modes.is_special(member.mode) or modes.is_private(member.mode):
@@ -327,21 +312,8 @@ class _Writer:
                 continue
             if part in self._files or part in self._links:
                 raise self._unsafe(name, f"{part!r} is a link or a file of the package")
-            if not self._makes(part):
-                self._without_place.add(part)
+            self._places.make_folder(part)
             self._folders.add(part)
-
-    def _makes(self, folder: str) -> bool:
-        """Makes a folder. Returns False if its place here is that of another name, or if it cannot have a place."""
-        if folder.rpartition("/")[0] in self._without_place or (self._impossible and self._impossible.search(folder)):
-            return False
-        path = f"{self._root}/{folder}"
-        try:
-            os.mkdir(path)
-        except FileExistsError:  # two folders whose names differ only in capital letters are one folder here
-            is_info = os.path.samefile(path, f"{self._root}/info")
-            return folder == "info" or (is_plain_folder(path) and not is_info)
-        return True
 
     def _unsafe(self, name: str, fault: str) -> UnsafePackage:
         return UnsafePackage(f"{self._budget.name} contains {name[:200]!r}, which is refused: {fault}.")

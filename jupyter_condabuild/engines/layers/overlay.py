@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.linking.bytecode import compile_modules, source_of, source_time, uncompiled
+from jupyter_condabuild.conda.linking.disk_places import LaidOut
 from jupyter_condabuild.conda.linking.relocate import Replacement, relocated, relocated_target, relocated_text
 from jupyter_condabuild.conda.linking.spellings import replacements
 from jupyter_condabuild.conda.package_cache import hash_file
@@ -96,6 +97,7 @@ def collect(
     work: Path,
     limit: int,
     all_clobbered: bool = False,
+    laid: LaidOut | None = None,
 ) -> Overlay:
     """Returns the overlay: all content of an environment that the package layers lack.
 
@@ -109,6 +111,7 @@ def collect(
         limit: the maximum size in bytes of the untracked files and editable sources together.
         all_clobbered: whether the overlay has all files that several packages bring, and not only those at which the
             environment differs from conda's rule. Other installers have other rules.
+        laid: the files of the prefix, if they were laid out for it; None if the prefix has them as an installer does.
 
     Raises OverlayTooLarge with the largest folders, PrefixError for a file that cannot be read, or StoreError.
     """
@@ -122,7 +125,9 @@ def collect(
     places = names_of_places(environment, own, [path for path in paths if path.startswith("bin/")])
     others = {str(old): new for old, new in own.outside.targets.items()}
     pairs = replacements(places)
-    live = _LivePrefix(pairs, replacements(others | places), work)
+    targets = replacements(others | places)
+    known = (pairs, targets, work, prefix)
+    live = _LivePrefix(*known) if laid is None else _LaidOutPrefix(*known, laid=laid)
     sizes: Counter[str] = Counter()
     for item in (*own.outside.taken, *own.built.taken):
         for name in item.files:
@@ -133,18 +138,18 @@ def collect(
     files: dict[str, Entry] = {}
     stale: set[str] = set()
     for path in sorted(paths, key=lambda path: (path.endswith(".pyc"), path)):
-        entry = live.entry(f"{PREFIX_IN_LAYER}/{live.resolved(path, prefix)}", prefix / path, prefix)
+        entry = live.of_prefix(path)
         if entry is None:
             continue
         entry = replace(entry, mtime=_MTIME)
-        if path in untracked:
-            _count(sizes, prefix / path, prefix)
+        if path in untracked and entry.kind == "file":
+            _count(sizes, live.file(path), prefix, path)
         path = entry.path.removeprefix(f"{PREFIX_IN_LAYER}/")
         if path.endswith(".pyc") and (module := source_of(path)) in files:
             if entry.source in live.originals or files[module].source in live.originals:
                 stale.add(path)  # it has paths of this machine; `_bytecode` compiles the source that the image has
                 continue
-            files[module] = replace(files[module], mtime=source_time(prefix / path) or _MTIME)
+            files[module] = replace(files[module], mtime=source_time(live.file(path)) or _MTIME)
         elif entry.source in live.originals and path.endswith(".pyc"):  # its strings have lengths: no path can change
             entry = replace(entry, source=str(live.originals[entry.source]))
         files[path] = entry
@@ -193,8 +198,17 @@ class _LivePrefix:
     replacements: Sequence[Replacement]
     targets: Sequence[Replacement]
     work: Path
+    prefix: Path
     originals: dict[str, Path] = field(default_factory=dict)  # the file of the environment, by the file in `work`
     _real: dict[Path, Path] = field(default_factory=dict)
+
+    def file(self, path: str) -> Path:
+        """Returns the file of a path in the prefix."""
+        return self.prefix / path
+
+    def of_prefix(self, path: str) -> Entry | None:
+        """Returns the entry of a path in the prefix; see `entry`."""
+        return self.entry(f"{PREFIX_IN_LAYER}/{self.resolved(path, self.prefix)}", self.prefix / path, self.prefix)
 
     def resolved(self, path: str, root: Path) -> str:
         """Returns a path in `root` without links to other folders in `root`: a layer has no files below a link."""
@@ -233,7 +247,7 @@ class _LivePrefix:
                 return Entry(path, "directory", 0o755)
             if not stat.S_ISREG(mode):
                 return None
-            source = self._relocated(file)
+            source = self._relocated(file, file.name)
             mode = 0o755 if mode & 0o111 else 0o644
             return Entry(path, mode=mode, mtime=_MTIME, source=source, root=str(real_root))
         except (FileNotFoundError, NotADirectoryError):
@@ -250,19 +264,41 @@ class _LivePrefix:
             self._real[folder] = Path(os.path.realpath(folder))
         return self._real[folder]
 
-    def _relocated(self, file: Path) -> str:
-        """Returns the file, or a file in `work` with replaced paths and without credentials."""
+    def _relocated(self, file: Path, name: str) -> str:
+        """Returns the file, or a file in `work` with replaced paths and without credentials. `name` is its own name."""
         target = self.work / f"rewritten-{len(self.originals)}"
         source = target if relocated(file, self.replacements, target) else file
-        if file.name in _LOGINS:
+        if name in _LOGINS:
             data = source.read_bytes()
-            clean = _clean(data, file.name)
+            clean = _clean(data, name)
             if clean != data:
                 target.write_bytes(clean)
                 source = target
         if source == target:
             self.originals[str(target)] = file
         return str(source)
+
+
+@dataclass
+class _LaidOutPrefix(_LivePrefix):
+    """Makes layer entries from files that were laid out for a prefix, some of them under other names."""
+
+    laid: LaidOut = field(kw_only=True)
+
+    def file(self, path: str) -> Path:
+        return Path(self.laid.files.get(path) or super().file(path))
+
+    def of_prefix(self, path: str) -> Entry | None:
+        place = names.in_image(f"{PREFIX_IN_LAYER}/{path}")
+        if target := self.laid.links.get(path):
+            return Entry(place, "symlink", 0o777, target=names.in_image(relocated_target(target, self.targets)))
+        if path not in self.laid.files:
+            return None
+        try:
+            source = self._relocated(Path(self.laid.files[path]), posixpath.basename(path))
+        except OSError as error:
+            raise from_os_error(error, f"copying {path}") from None
+        return Entry(place, mode=0o755 if path in self.laid.executables else 0o644, source=source)
 
 
 def _clean(data: bytes, name: str) -> bytes:
@@ -330,10 +366,14 @@ def _whiteouts(prefix: Path, drift: Drift, present: set[str]) -> Iterator[Entry]
         yield Entry(f"{PREFIX_IN_LAYER}/{path}", "whiteout")
 
 
-def _count(sizes: Counter[str], file: Path, root: Path) -> None:
-    """Adds the size of a file to the total (under the empty name) and to its folders of the first two levels."""
+def _count(sizes: Counter[str], file: Path, root: Path, path: str = "") -> None:
+    """Adds the size of a file to the total (under the empty name) and to its folders of the first two levels.
+
+    Args:
+        path: the path of the file below `root`, if the disk has the file elsewhere.
+    """
     size = file.lstat().st_size
-    parts = file.relative_to(root).parts[:-1][:2]
+    parts = (Path(path) if path else file.relative_to(root)).parts[:-1][:2]
     for depth in range(len(parts) + 1):
         sizes["/".join(parts[:depth])] += size
 

@@ -134,6 +134,7 @@ def _carried(carried: Carried, request: PlanRequest, inputs: Inputs, job: JobCon
         python=Path(sys.executable) if inputs.bytecode else None,
         work=job.folder(),
         limit=request.overlay_max_bytes,
+        laid=carried.laid,
     )
 
 

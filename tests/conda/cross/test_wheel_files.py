@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import posixpath
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from jupyter_condabuild.conda.cross.wheel_files import install
+from jupyter_condabuild.conda.linking.disk_places import LaidOut
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.errors import PackageNotFound, UnsafePackage
 from tests.parts.channel.wheel_index import WheelIndex
@@ -24,9 +26,11 @@ def package(index: WheelIndex, name: str) -> PipPackage:
     return PipPackage(name, "1.0", url, index.url, entry["hashes"]["sha256"])
 
 
-def installed(index: WheelIndex, name: str, folder: Path) -> tuple[str, ...]:
+def installed(index: WheelIndex, name: str, folder: Path) -> LaidOut:
     """Lays out the last file that was published under a name."""
-    return install(package(index, name), folder / "prefix", folder / "work", SITE, PYTHON)
+    laid = LaidOut(folder / "prefix")
+    assert install(package(index, name), laid, folder / "work", SITE, PYTHON) == tuple(sorted(laid.files))
+    return laid
 
 
 def test_each_kind_of_file_has_its_place(index: WheelIndex, tmp_path: Path) -> None:
@@ -40,11 +44,16 @@ def test_each_kind_of_file_has_its_place(index: WheelIndex, tmp_path: Path) -> N
     }
     index.wheel("tool", files=files)
     found = installed(index, "tool", tmp_path)
-    assert {"bin/run", "bin/tool", "share/tool.txt", f"{SITE}/more.py", f"{SITE}/tool.py"} < set(found)
-    assert not [path for path in found if path.endswith(".pyc")]
+    assert {"bin/run", "bin/tool", "share/tool.txt", f"{SITE}/more.py", f"{SITE}/tool.py"} < set(found.files)
+    assert not [path for path in found.files if path.endswith(".pyc")]
     for name in ("run", "tool"):
         assert (tmp_path / "prefix/bin" / name).read_bytes().startswith(f"#!{PYTHON}\n".encode())
-    assert all((tmp_path / "prefix" / path).is_file() for path in found)
+    assert all(file == f"{tmp_path}/prefix/{path}" and Path(file).is_file() for path, file in found.files.items())
+    assert found.executables == {"bin/tool"}
+    record = Path(found.files[f"{SITE}/tool-1.0.dist-info/RECORD"]).read_text()
+    names = [line.split(",")[0] for line in record.splitlines()]
+    assert {posixpath.normpath(f"{SITE}/{name}") for name in names} == set(found.files)
+    assert "../../../bin/run" in names
 
 
 @pytest.mark.parametrize(
@@ -56,7 +65,7 @@ def test_a_path_that_leads_out_is_refused(index: WheelIndex, tmp_path: Path, pat
     index.wheel("bad", files={path: b"evil"})
     with pytest.raises(UnsafePackage, match=r"bad-1\.0-py3-none-any\.whl cannot be unpacked"):
         installed(index, "bad", tmp_path / "a/b/c")
-    assert not (tmp_path / "a/b/c/prefix").exists()
+    assert not any((tmp_path / "a/b/c/prefix").iterdir())
     assert not [found for found in tmp_path.rglob("evil*") if found.is_file()]
     assert not Path("/tmp/evil-of-a-wheel.py").exists()
 
