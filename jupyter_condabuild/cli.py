@@ -115,13 +115,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         report(CancelledEvent())
         status = EXIT_CANCELLED
     except CondaBuildError as error:
-        report(Failed(error.code, error.message, error.hint))
+        report(Failed.of(error))
         status = EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
     except BrokenPipeError:  # the program that reads the output has ended
         status = EXIT_FAILED
     except OSError as error:  # for example, the disk is full at a place without a handler of its own
         store_error = from_os_error(error, f"running '{arguments.command}'")
-        report(Failed(store_error.code, store_error.message, store_error.hint))
+        report(Failed.of(store_error))
         status = EXIT_FAILED
     except MemoryError:
         report(Failed(BuildLimit.code, f"The command '{arguments.command}' needs more memory than it may use."))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, TextIO
 
+from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.warning_codes import meaning_of
 
 PhaseName = Literal["snapshot", "lock", "plan", "base", "link", "layers", "push", "load", "export"]
@@ -123,12 +124,23 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The build ended without an image."""
+    """The build ended without an image. `platform` is the one to offer first, if a platform has to be named."""
 
     type: ClassVar[str] = "failed"
     code: str
     message: str
     hint: str = ""
+    platform: str = ""
+
+    @classmethod
+    def of(cls, error: CondaBuildError) -> Failed:
+        """Returns the event of an error."""
+        return cls(error.code, error.message, error.hint, getattr(error, "platform", ""))
+
+    def to_json(self) -> dict[str, str]:
+        """Returns the fields as a JSON object. `platform` is there only if it says something."""
+        members = {"code": self.code, "message": self.message, "hint": self.hint}
+        return {**members, "platform": self.platform} if self.platform else members
 
 
 @dataclass(frozen=True)
@@ -174,7 +186,7 @@ def to_json(event: Event, seq: int, at: float) -> dict[str, Any]:
         seq: the number of the event in its build, counted from 1.
         at: the time in seconds since the epoch.
     """
-    members = event.to_json() if isinstance(event, Warning) else asdict(event)
+    members = event.to_json() if isinstance(event, Warning | Failed) else asdict(event)
     return {"type": event.type, "seq": seq, "time": round(at, 3), **members}
 
 

@@ -47,10 +47,17 @@ class LockfileError(CondaBuildError):
 
 
 class PlatformNeeded(LockfileError):
-    """An environment or a lock file is for a system that no image can have, and the request names no other platform."""
+    """An environment or a lock file is for a system that no image can have, and the request names no other platform.
+
+    `platform` is the one to offer first: that of the base image, or of this machine.
+    """
 
     code = "platform_needed"
     default_hint = "Solve the packages again for Linux, and see what changes: --platform linux-64."
+
+    def __init__(self, message: str, hint: str | None = None, platform: str = "") -> None:
+        super().__init__(message, hint)
+        self.platform = platform
 
 
 class PackageError(CondaBuildError):

@@ -299,6 +299,7 @@ def _platform_needed(own: str, request: PlanRequest, job: JobContext, *, of_base
     return PlatformNeeded(
         f"The environment is for {own}; container images need {' or '.join(PLATFORMS)}.",
         f"Solve the packages again for Linux, and see what changes: --platform {there}.",
+        there,
     )
 
 

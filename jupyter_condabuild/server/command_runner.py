@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from jupyter_condabuild.conda.secrets import scrub
-from jupyter_condabuild.errors import BuildLimit, CondaBuildError
+from jupyter_condabuild.errors import BuildLimit, CondaBuildError, PlatformNeeded
 from jupyter_condabuild.requests.option import Request
 from jupyter_condabuild.server import process
 from jupyter_condabuild.server.single_flight import SingleFlight
@@ -93,7 +93,10 @@ def _result(command: str, out: bytes, err: bytes, status: int | None) -> dict[st
         if status == 0:
             return dict(last)
         if last["type"] == "failed":
-            raise _error(last["code"], last["message"], last["hint"])
+            error = _error(last["code"], last["message"], last["hint"])
+            if isinstance(error, PlatformNeeded):
+                error.platform = last.get("platform", "")
+            raise error
     except (ValueError, KeyError, TypeError):
         pass
     if status in process_tree.WITHOUT_MEMORY or b"MemoryError" in err:

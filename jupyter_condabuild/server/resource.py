@@ -14,6 +14,7 @@ from tornado import web
 
 from jupyter_condabuild import errors
 from jupyter_condabuild.errors import CondaBuildError
+from jupyter_condabuild.events import Failed
 from jupyter_condabuild.server.service import Service
 
 Verb = TypeVar("Verb", bound=Callable[..., Awaitable[None]])
@@ -117,7 +118,7 @@ class Resource(APIHandler):
             verbs = (verb for verb in self.SUPPORTED_METHODS if hasattr(getattr(self, verb.lower()), "guard"))
             self.set_header("Allow", ", ".join(verbs))
         if isinstance(error, Refused):
-            body = {"code": error.error.code, "message": error.error.message, "hint": error.error.hint}
+            body = Failed.of(error.error).to_json()
         else:
             phrase = http.HTTPStatus(status_code).phrase
             # The message of another part of Jupyter may hold secrets: it is only logged.

@@ -8,7 +8,7 @@ from typing import Any
 
 from jupyter_condabuild.distribution.run_commands import share_commands
 from jupyter_condabuild.errors import CondaBuildError
-from jupyter_condabuild.events import Finished, from_json
+from jupyter_condabuild.events import Failed, Finished, from_json
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.requests.option import Option, json_type
 from jupyter_condabuild.requests.others import JOBS
@@ -86,7 +86,7 @@ def _finished(ending: Mapping[str, Any] | None) -> Finished | None:
 def _error(ending: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if not ending or ending["type"] != "failed":
         return None
-    return {name: ending.get(name, "") for name in ("code", "message", "hint")}
+    return Failed(*(ending.get(name, "") for name in ("code", "message", "hint", "platform"))).to_json()
 
 
 def _share(record: Record, result: Finished) -> list[dict[str, str]]:

@@ -248,7 +248,7 @@ class Supervisor:
 
 
 def _failed(error: CondaBuildError) -> Failed:
-    return Failed(error.code, error.message, error.hint)
+    return Failed.of(error)
 
 
 def _killed(number: int) -> Interrupted:

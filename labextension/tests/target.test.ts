@@ -120,8 +120,8 @@ describe('several platforms of one name', () => {
     expect(preselected(none, BOTH)).toEqual(BOTH);
     expect(preselected({ ...none, platforms: ['linux-aarch64'] }, BOTH)).toEqual(['linux-aarch64']);
     expect(preselected(none, [])).toEqual(['linux-64']);
-    expect(preselected(none, BOTH, 'See what changes: --platform linux-aarch64.')).toEqual(BOTH);
-    expect(preselected(none, [], 'See what changes: --platform linux-aarch64.')).toEqual(['linux-aarch64']);
+    expect(preselected(none, BOTH, 'linux-aarch64')).toEqual(BOTH);
+    expect(preselected(none, [], 'linux-aarch64')).toEqual(['linux-aarch64']);
   });
 });
 

@@ -123,6 +123,7 @@ def test_a_snapshot_without_a_platform_names_that_of_the_base(mac: Path, worksho
         with pytest.raises(PlatformNeeded) as caught:
             snapshot.run(plan_request(prefix=mac, base=base, store_dir=workshop.store), silent)
         assert caught.value.hint.endswith(f"--platform {platform}.")
+        assert caught.value.platform == platform
 
 
 def test_the_table_is_shown_before_the_build_and_is_in_the_plan(mac: Path, workshop: Workshop) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jupyter_condabuild.conda.cross.solver import Solver
+from jupyter_condabuild.conda.platforms import linux_platform
 from tests.parts.channel import platforms
 from tests.parts.channel.channel import Channel
 from tests.parts.small_image import two_platforms
@@ -30,6 +31,7 @@ async def test_nothing_is_solved_unasked(api: Api, mac: Path) -> None:
     """The error has a code of its own, so that a client can offer the platforms."""
     answer = await api("POST", "condabuild/snapshots", {"prefix": str(mac)})
     assert (answer.status, error_of(answer)) == (422, "platform_needed")
+    assert answer.json["platform"] == linux_platform()
 
 
 async def test_a_snapshot_has_the_table(api: Api, mac: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,9 @@ export class ServerError extends Error implements Fault {
     /** The HTTP status. */
     readonly status = 0,
     /** The wait that the server asks for, in milliseconds. */
-    readonly retryAfter = 0
+    readonly retryAfter = 0,
+    /** The platform to offer first, if one has to be named. */
+    readonly platform = ''
   ) {
     super(message);
   }
@@ -30,7 +32,7 @@ export async function errorOf(response: Response): Promise<ServerError> {
   // Our 404 has a code; Jupyter's 404 for a missing route has none.
   const code = field('code') || (response.status === 404 ? 'no_server_part' : 'http_error');
   const message = field('message') || `${response.status} ${response.statusText}`.trim();
-  return new ServerError(code, message, field('hint'), response.status, retryAfter(response));
+  return new ServerError(code, message, field('hint'), response.status, retryAfter(response), field('platform'));
 }
 
 /** The header `Retry-After`, a number of seconds or a date, in milliseconds; 0 without one. Source: RFC 9110, section 10.2.3 */

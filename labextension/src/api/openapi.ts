@@ -533,6 +533,11 @@ export interface components {
             message: string;
             /** @description What the user can do. May be empty. */
             hint: string;
+            /**
+             * @description With the code `platform_needed`: the platform to offer first, that of the base image.
+             * @example linux-64
+             */
+            platform?: string;
         };
         Warning: {
             code: string;
@@ -1702,6 +1707,8 @@ export interface components {
             code: string;
             message: string;
             hint: string;
+            /** @description With the code `platform_needed`: the platform to offer first. */
+            platform?: string;
         };
         /** @description The user cancelled the build. */
         CancelledEvent: {

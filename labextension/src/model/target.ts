@@ -51,12 +51,11 @@ export function ownPlatform(snapshot: Snapshot): string {
 }
 
 /**
- * The platforms to offer first where a snapshot needs some: those of the form, or of the settings, or the platform of the
- * base, which the hint of the server's error names.
+ * The platforms to offer first where a snapshot needs some: those of the form, or of the settings, or that of the base,
+ * which the server's error names.
  */
-export function preselected({ platforms }: Target, settings: readonly string[], hint = ''): readonly string[] {
-  const ofBase = /--platform (linux-[a-z0-9]+)/.exec(hint)?.[1];
-  return [platforms, settings, [ofBase ?? 'linux-64']].find(names => names.length) ?? [];
+export function preselected({ platforms }: Target, settings: readonly string[], ofBase = ''): readonly string[] {
+  return [platforms, settings, [ofBase || 'linux-64']].find(names => names.length) ?? [];
 }
 
 /** The platforms of a snapshot: those that a person chose, or that the settings name. */

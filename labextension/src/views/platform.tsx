@@ -15,7 +15,7 @@ import { reasonText } from './words';
 export function PlatformChoice(props: { state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
   const { form, reading, snapshotFault, status } = props.state;
-  const [platforms, setPlatforms] = useState(preselected(form, status?.settings.platforms ?? [], snapshotFault?.hint));
+  const [platforms, setPlatforms] = useState(preselected(form, status?.settings.platforms ?? [], snapshotFault?.platform));
   const [names, setNames] = useState(form.leaveOut.join(' '));
   return (
     <Section title={trans.__('Packages for Linux')}>
