@@ -214,6 +214,6 @@ async def test_nothing_stays_of_an_environment_that_is_cancelled_or_killed(
         return found["state"] != "running" and found
 
     killed = await until(ended)
-    assert (killed["state"], killed["fault"]["code"]) == ("failed", "interrupted")
+    assert (killed["state"], killed["fault"]["code"]) == ("failed", "error")
     assert [path.name for path in (jp_root_dir / "envs").iterdir()] == [".new.0123abcd"]
     assert [path.name for path in (jp_root_dir / "envs/.new.0123abcd").iterdir()] == ["file"]

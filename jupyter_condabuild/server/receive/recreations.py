@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from jupyter_condabuild.errors import Interrupted, NotThere, QueueFull, UsageError
+from jupyter_condabuild.errors import CondaBuildError, NotThere, QueueFull, UsageError
 from jupyter_condabuild.receive.unfinished import remove_abandoned
 from jupyter_condabuild.requests.receive import RecreateRequest
 from jupyter_condabuild.server.receive.child import Child
@@ -79,7 +79,7 @@ class _Recreation:
         if not (self.result or self.fault or self.is_cancelled):
             hint = "If memory or the disk was full, make room. Then try again."
             message = "The environment was not made: its process was killed."
-            self.fault = {"code": Interrupted.code, "message": message, "hint": hint}
+            self.fault = {"code": CondaBuildError.code, "message": message, "hint": hint}
         self.is_ended = True
 
 
