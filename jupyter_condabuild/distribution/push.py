@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from jupyter_condabuild.distribution.blob_places import BlobPlaces
+from jupyter_condabuild.distribution.busy import Busy
 from jupyter_condabuild.distribution.layer_index import LayerIndex
+from jupyter_condabuild.distribution.streams import Streams
 from jupyter_condabuild.errors import Cancelled, ContentMismatch, RegistryError
 from jupyter_condabuild.events import Layer, Report
 from jupyter_condabuild.oci.chunks import as_file
@@ -38,28 +39,6 @@ class Config:
     def read(self, descriptor: Descriptor) -> Iterator[bytes]:  # noqa: ARG002  the source has only one blob
         """Yields the bytes in one chunk."""
         yield self.data
-
-
-class Busy:
-    """Measures the time in which at least one thread is in its context."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._inside = 0
-        self._since = 0.0
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._inside:
-                self._since = time.monotonic()
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                self.seconds += time.monotonic() - self._since
 
 
 class Push:
@@ -102,17 +81,39 @@ class Push:
         self.bytes_pushed = 0
         self.uploaded: set[Digest] = set()
         self._busy = Busy()
+        self._streams = Streams(repository, self._busy)
 
     def __enter__(self) -> Push:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._ended = kind is not None
+        self._streams.end(wait=not self._ended)
         self._executor.shutdown(wait=not self._ended, cancel_futures=True)
         if kind is not None and issubclass(kind, Exception):
             wait(self._uploads, GRACE_SECONDS)
         if kind is None and self.places:
             self.places.learn(self.repository.name, self._done, self.uploaded)
+
+    def growing(self, key: str, path: str, size: int) -> None:
+        """Sends the layer of a file that another process writes, if nobody is known to have it. `add` comes later.
+
+        Args:
+            key: the layer's key.
+            size: about the number of bytes that the layer will have.
+        """
+        item = sending(key)
+
+        def moved(sent: int) -> None:
+            if self._ended:
+                raise Cancelled("The build has ended.")
+            self._progress.reached(item, sent, max(size, sent))
+
+        self._streams.grown(key, path, moved)
+
+    def abandon(self, key: str) -> None:
+        """Says that the file of `growing` is not used."""
+        self._streams.abandon(key)
 
     def add(self, descriptor: Descriptor, source: BlobSource, title: str = "") -> None:
         """Sends a blob in the background, unless the repository has it. A blob of the same registry is mounted.
@@ -127,9 +128,12 @@ class Push:
             is_done = descriptor.digest in self._done
             self._done.add(descriptor.digest)
         item = sending(descriptor.annotations.get(LAYER_KEY, title) or str(descriptor.digest))
+        key = descriptor.annotations.get(LAYER_KEY, "")
         if is_done:
+            self._streams.abandon(key)
             self._progress.done(item)
         else:
+            self._streams.complete(key, descriptor.size)
             self._uploads.append(self._executor.submit(self._send, descriptor, source, item))
 
     def _send(self, descriptor: Descriptor, source: BlobSource, item: str) -> None:
@@ -141,11 +145,14 @@ class Push:
                     mount_from=self._mount_from(descriptor, source),
                     progress=self._counter(descriptor, item),
                     presence=self._presence(descriptor),
+                    streamed=lambda: self._streams.session(descriptor.annotations.get(LAYER_KEY, "")),
                 )
         except (RegistryError, ContentMismatch):
             if isinstance(source, Store):
                 _check(source, descriptor)
             raise
+        finally:
+            self._streams.abandon(descriptor.annotations.get(LAYER_KEY, ""))
         packages = tuple(descriptor.annotations.get(LAYER_PACKAGES, "").split())
         self._progress.done(item)
         if outcome == "uploaded":

@@ -157,3 +157,17 @@ def _order(entry: Mapping[str, Any]) -> tuple[str, str, str]:
     """Returns the platform of an entry. Entries about other entries, whose platform is unknown, are the last ones."""
     system, processor, variant = platform_of(Descriptor.parse(entry))
     return ("~" if system in ("", "unknown") else system), processor, variant
+
+
+def parse_document(raw: bytes, media_type: str) -> Manifest | Index:
+    """Parses a manifest or an index. Raises BadImage if it is neither, or could be read as both (CVE-2021-41190)."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise BadImage("The manifest is not a JSON object.")
+    if "manifests" in value and ("layers" in value or "config" in value):
+        raise BadImage("The manifest could be read both as an image manifest and as an image index.")
+    supported = media_type if media_type in (*MANIFESTS, *INDEXES) else ""
+    return Index.parse(raw, supported) if "manifests" in value else Manifest.parse(raw, supported)

@@ -6,7 +6,6 @@ Source: github.com/opencontainers/distribution-spec v1.1. The docstrings name th
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Literal
@@ -14,7 +13,6 @@ from urllib.parse import urlencode
 
 from jupyter_condabuild.errors import (
     BadDigest,
-    BadImage,
     ContentMismatch,
     RegistryDenied,
     RegistryError,
@@ -25,7 +23,7 @@ from jupyter_condabuild.errors import (
 )
 from jupyter_condabuild.oci.http_errors import SUCCESS, status_text
 from jupyter_condabuild.oci.image import INDEXES, MANIFESTS, Descriptor, Digest, Manifest
-from jupyter_condabuild.oci.index import Index
+from jupyter_condabuild.oci.index import Index, parse_document
 from jupyter_condabuild.oci.names import checked_name, checked_target
 from jupyter_condabuild.oci.tokens import Access
 
@@ -111,7 +109,7 @@ class Repository:
         for digest in filter(None, (requested, self._digest(answer, doing))):
             if hashlib.new(digest.algorithm, answer.body).hexdigest() != digest.hex:
                 raise self._mismatch(doing, f"the bytes do not match the digest {digest}")
-        return _parse(answer.body, _media_type(answer))
+        return parse_document(answer.body, _media_type(answer))
 
     def head(self, target: str) -> Descriptor | None:
         """Returns the descriptor of the manifest or index with a tag or digest ("Checking if content exists").
@@ -180,6 +178,7 @@ class Repository:
         mount_from: Sequence[str] = (),
         progress: Callable[[int], None] = lambda moved: None,
         presence: Presence = "likely",
+        streamed: Callable[[], Session | None] = lambda: None,
     ) -> Outcome:
         """Makes sure that the repository has a blob: finds it there, mounts it, or uploads it ("Pushing blobs").
 
@@ -194,6 +193,7 @@ class Repository:
             presence: whether the repository has the blob already. If that is likely, the registry is asked first. If it
                 is unknown, the blob is mounted first, and a small blob is sent unasked: the registry keeps one copy. A
                 new blob is always sent.
+            streamed: returns the session of `stream` that has the bytes, or None.
 
         Returns:
             How the repository got the blob.
@@ -225,7 +225,7 @@ class Repository:
             return "present"
         doing = f"push the blob {descriptor.digest} to {self.name}"
 
-        Upload(
+        upload = Upload(
             self._transport,
             access,
             descriptor,
@@ -234,8 +234,25 @@ class Repository:
             begin=lambda: self._begin(doing),
             present=present,
             progress=progress,
-        ).run(session)
+        )
+        complete = None if session else streamed()
+        if complete is None or not (upload.finish(complete) or present()):
+            upload.run(session)
         return "uploaded"
+
+    def stream(self, read: Callable[[], Iterator[bytes]]) -> Session:
+        """Sends the bytes of a blob whose digest is not known yet. `push` gets the session, or `discard` ends it.
+
+        The errors of `read` are raised unchanged.
+        """
+        from jupyter_condabuild.oci.upload import Session
+
+        doing = f"push a blob to {self.name}"
+        return Session.streamed(self._begin(doing), self._transport, self._writing(), doing, read)
+
+    def discard(self, session: Session) -> None:
+        """Cancels the session of `stream`. Failures are ignored."""
+        session.cancel(self._transport, self._writing())
 
     def check_push(self) -> None:
         """Opens an upload and cancels it. Raises the error of a registry that refuses."""
@@ -374,17 +391,3 @@ class Repository:
 
 def _media_type(answer: Answer) -> str:
     return answer.headers.get("content-type", "").partition(";")[0].strip()
-
-
-def _parse(raw: bytes, media_type: str) -> Manifest | Index:
-    """Parses a manifest or an index. Raises BadImage if it is neither, or could be read as both (CVE-2021-41190)."""
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise BadImage("The manifest is not a JSON object.")
-    if "manifests" in value and ("layers" in value or "config" in value):
-        raise BadImage("The manifest could be read both as an image manifest and as an image index.")
-    supported = media_type if media_type in _TYPES else ""
-    return Index.parse(raw, supported) if "manifests" in value else Manifest.parse(raw, supported)

@@ -48,7 +48,7 @@ class Call:
         doing: completes "Could not …" in an error.
         headers: the headers of the request.
         body: returns the chunks of the body. It is called once for each attempt.
-        size: the size of the body in bytes.
+        size: the size of the body in bytes; None if it is not known.
         timeout: the longest wait in seconds for the next bytes of the response; None for that of the patience.
     """
 
@@ -58,7 +58,7 @@ class Call:
     doing: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Callable[[], Iterator[bytes]] | None = None
-    size: int = 0
+    size: int | None = 0
     timeout: float | None = None
 
 
@@ -249,7 +249,7 @@ class Transport:
         headers = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT, **call.headers}
         if authorization:
             headers["Authorization"] = authorization
-        if call.body is not None:
+        if call.body is not None and call.size is not None:
             headers["Content-Length"] = str(call.size)
         content = call.body() if call.body else None
         self._allowed.check(Origin.of(url), self.host)

@@ -48,6 +48,34 @@ class Session:
         minimum = answer.headers.get("oci-chunk-min-length", "")
         return cls(transport.locate(answer, doing), int(minimum) if re.fullmatch(r"[0-9]{1,10}", minimum) else 0)
 
+    @classmethod
+    def streamed(
+        cls, opened: Session, transport: Transport, access: Access, doing: str, read: Callable[[], Iterator[bytes]]
+    ) -> Session:
+        """Sends bytes of an unknown number to a session, with one PATCH. Returns the session that has them.
+
+        Raises RegistryError if the registry refuses or reports another number, and the errors of `read`. Then
+        the session is cancelled.
+        """
+        sent = 0
+
+        def body() -> Iterator[bytes]:
+            nonlocal sent
+            sent = 0
+            for piece in read():
+                sent += len(piece)
+                yield piece
+
+        call = Call("PATCH", opened.url, access, doing, _BINARY, body, None, COMMIT_TIMEOUT)
+        try:
+            answer = transport.once(call, SUCCESS)
+            if not answer.headers.get("range", f"-{sent - 1}").endswith(f"-{sent - 1}"):
+                raise RegistryFault(f"Could not {doing} at {transport.host}: the registry reports another range.")
+            return cls.of(transport, answer, doing) if "location" in answer.headers else opened
+        except BaseException:
+            opened.cancel(transport, access)
+            raise
+
     def cancel(self, transport: Transport, access: Access) -> None:
         """Cancels the session at the registry. Failures are ignored."""
         with suppress(CondaBuildError):
@@ -116,6 +144,17 @@ class Upload:
             raise
         finally:
             self._source.close()
+
+    def finish(self, session: Session) -> bool:
+        """Ends the upload of a session that has all bytes. Returns false if that fails; the session is cancelled."""
+        self._session = session
+        try:
+            self._put(None, 0)
+        except (RegistryError, ContentMismatch):
+            session.cancel(self._transport, self._access)
+            return False
+        self._moved_to(self._descriptor.size)
+        return True
 
     def _run(self) -> None:
         chunked, switched = self._descriptor.size > MONOLITHIC_MAX, False

@@ -18,6 +18,7 @@ if sys.platform == "win32":
     NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | WRITE
     _NO_LINK = 0
     _position = threading.Lock()
+    RENAMES_OPEN = False
 else:
     READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
     """The flags of `os.open` for reading. A FIFO without a writer is not waited for."""
@@ -27,6 +28,9 @@ else:
 
     NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | WRITE
     """The flags of `os.open` for a file that does not exist yet."""
+
+    RENAMES_OPEN = True
+    """Whether a file can be renamed while somebody reads it."""
 
     _NO_LINK = os.O_NOFOLLOW
 

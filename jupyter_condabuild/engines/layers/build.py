@@ -120,6 +120,8 @@ def _build(
                 planned=lambda missing, found: job.progress.plan(
                     work(request, inputs, base, destination, missing, found)
                 ),
+                growing=lambda layer, path: push.growing(layer.key, path, layer.size) if push else None,
+                abandoned=lambda layer: push.abandon(layer.key) if push else None,
             )
             making = time.monotonic()
             packages = engine.make(planned, inputs.lockfile)

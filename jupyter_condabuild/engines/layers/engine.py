@@ -22,6 +22,7 @@ from jupyter_condabuild.conda.package_cache import Cached
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.distribution.layer_index import LayerIndex
+from jupyter_condabuild.distribution.streams import STREAMED_FROM
 from jupyter_condabuild.engines.layers import worker_pool, writer
 from jupyter_condabuild.engines.layers.reuse import Reuse, title
 from jupyter_condabuild.engines.layers.shares import Share
@@ -67,6 +68,8 @@ class LayersEngine:
         registry: str,
         compiling: Compiling,
         planned: Callable[[Sequence[PlannedLayer], Mapping[str, ReadyLayer]], object] = lambda missing, found: None,
+        growing: Callable[[PlannedLayer, str], object] = lambda layer, path: None,
+        abandoned: Callable[[PlannedLayer], object] = lambda layer: None,
     ) -> None:
         """Makes an engine.
 
@@ -81,6 +84,8 @@ class LayersEngine:
                 the registry. Empty if there is no destination.
             compiling: the interpreter that compiles modules.
             planned: called once with the layers that must be made, and with the other layers by key.
+            growing: called when the file of a large layer that nobody is known to have has grown, with its path.
+            abandoned: called when such a file is not used.
         """
         self._store = job.store
         self._report = job.report
@@ -92,6 +97,9 @@ class LayersEngine:
         self._live = live
         self._compiling = compiling
         self._planned = planned
+        self._index = index
+        self._growing = growing
+        self._abandoned = abandoned
         self._progress = _LayerProgress(job)
         self.fetched: Counter[str] = Counter()
         """The number of bytes that were fetched, by host."""
@@ -209,7 +217,18 @@ class LayersEngine:
         def job(planned: PlannedLayer, effort: int) -> worker_pool.Job:
             temporary = str(work / planned.key)
 
+            is_streamed = planned.size >= STREAMED_FROM and not (
+                self._index.of(planned.key) or self._store.layer(planned.key)
+            )
+
+            def written(count: int) -> None:
+                self._progress.written(planned, count)
+                if is_streamed:
+                    self._growing(planned, temporary)
+
             def finish(result: LayerBlob | CondaBuildError) -> None:
+                if isinstance(result, CondaBuildError):
+                    self._abandoned(planned)
                 if isinstance(result, PackageMismatch) and not self._sources.distrusted.issuperset(planned.names):
                     damaged.append(planned)
                 elif isinstance(result, CondaBuildError):
@@ -228,7 +247,7 @@ class LayersEngine:
                 only.setdefault(dist, []).append(path)
             threads = share.threads(planned.size, planned.size if is_small else total)
             line = writer.job(parts, only, compiler, temporary, self._level, threads)
-            return worker_pool.Job(effort, line, lambda count: self._progress.written(planned, count), finish)
+            return worker_pool.Job(effort, line, written, finish)
 
         jobs = [job(planned, effort) for planned, effort in zip(missing, efforts, strict=True)]
         worker_pool.run(jobs, 0 if is_small else share.workers)

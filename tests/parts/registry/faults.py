@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from jupyter_condabuild.oci.retry import Patience
+from tests.parts.registry import streamed
 
 
 @dataclass(frozen=True)
@@ -261,7 +262,9 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         take = length if reply is None or reply.take is None else reply.take
         headers = {name.lower(): value for name, value in self.headers.items()}
-        seen = Seen(self.command, self.path, headers, self.rfile.read(take))
+        is_streamed = headers.get("transfer-encoding") == "chunked"
+        body = streamed.read(self.rfile, take) if is_streamed else self.rfile.read(take)
+        seen = Seen(self.command, self.path, headers, body)
         self.server.seen.append(seen)
         if reply is None:
             reply = self.server.guard(seen) or self.server.varied(seen.method, self.server.answer(seen))
