@@ -193,8 +193,8 @@ def _link(lockfile: Lockfile, part: Path, prefix: Path, job: JobContext) -> None
 def _write(package: LinkedPackage, part: Path, spec: str) -> None:
     for file in package.files:
         target = _place(part, file.path)
-        if os.path.islink(file.source):
-            target.symlink_to(os.readlink(file.source))
+        if link := file.target or (os.path.islink(file.source) and os.readlink(file.source)):
+            target.symlink_to(link)
             continue
         shutil.copy2(file.source, target)
         if file.sha256 and hash_file(target) != file.sha256:

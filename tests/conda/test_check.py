@@ -242,16 +242,20 @@ def test_an_incomplete_package_is_named(folder: Folder) -> None:
 
 @pytest.mark.parametrize("old", [False, True])
 def test_a_file_is_not_written_through_the_link_of_another_package(tmp_path: Path, *, old: bool) -> None:
-    """The folder behind the link may be the user's. Packages of the old format have no paths.json."""
+    """The folder behind the link may be the user's. The installer gets links with unusual entries, and old packages.
+
+    Packages of the old format have no paths.json. With a list of files that must not be linked, we do not read theirs.
+    """
     home = tmp_path / "home"
     home.mkdir()
     (home / "x").write_text("the user's")
     one, two = Folder(tmp_path, "one"), Folder(tmp_path, "two")
-    one.link("share/d", str(home)).paths(path_entry("share/d", None, "softlink"))
+    one.link("share/d", str(home)).paths({**path_entry("share/d", None, "softlink"), "inode_paths": []})
     two.file("share/d/x", "of the package").paths(path_entry("share/d/x", None))
     for folder, name in ((one, "share/d"), (two, "share/d/x")) if old else ():
         (folder.path / "info/paths.json").unlink()
         (folder.path / "info/files").write_text(f"{name}\n")
+        (folder.path / "info/no_link").write_text("")
     sources = {item.package.dist: Cached(item.path, True) for item in (one, two)}
     staged = link([one.package, two.package], sources, tmp_path / "link", PREFIX)
     linked = [linked_package(item, None, 0, "") for item in staged.values()]

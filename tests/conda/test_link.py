@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -24,8 +25,8 @@ from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage
 from jupyter_condabuild.image.paths import PREFIX
 from tests.parts.builds import install, small_channel
 from tests.parts.channel.channel import Channel
-from tests.parts.channel.package import PLACEHOLDER, File, Metadata
-from tests.parts.image_tree import differences, node_at, tree_of
+from tests.parts.channel.package import PLACEHOLDER, File, Metadata, Symlink
+from tests.parts.image_tree import Node, differences, node_at, tree_of
 
 EPOCH = 315532800
 ODD = ("clobber-a", "clobber-b", "oddnames", "credentialed")
@@ -49,8 +50,12 @@ class Linked:
             return linked_package(staged, compiler, EPOCH, compiled)
 
     def files(self, name: str) -> dict[str, Path]:
-        """Returns the contents of the linked files, by their path in the prefix."""
-        return {file.path: Path(file.source) for file in self[name].files}
+        """Returns the contents of the linked files, by their path in the prefix; without links."""
+        return {file.path: Path(file.source) for file in self[name].files if not file.target}
+
+    def links(self, name: str) -> dict[str, str]:
+        """Returns the targets of the links, by their path in the prefix."""
+        return {file.path: file.target for file in self[name].files if file.target}
 
 
 def _found(caches: PackageCaches, package: CondaPackage) -> Cached:
@@ -122,6 +127,9 @@ def test_the_files_are_the_same_as_those_of_rattler(
     target = {"alternative_target_prefix": PREFIX, "execute_link_scripts": False, "show_progress": False}
     asyncio.run(rattler.install(records, tmp_path / "env", cache_dir=package_cache, **target))
     ours = {path: node_at(file) for name in linked.packages for path, file in linked.files(name).items()}
+    ours |= {
+        path: Node("symlink", target=target) for name in linked.packages for path, target in linked.links(name).items()
+    }
     shipped = {path for path in tree_of(tmp_path / "env") if path.endswith(".pyc")}
     ours = {path: node for path, node in ours.items() if not path.endswith(".pyc") or path in shipped}
     theirs = {
@@ -130,6 +138,15 @@ def test_the_files_are_the_same_as_those_of_rattler(
         if not path.startswith("conda-meta/") and path != "CACHEDIR.TAG"
     }
     assert differences(ours, theirs) == {}
+    for name in ("greet", "python"):
+        dist = linked.packages[name].dist
+        assert _links(linked[name].record) == _links((tmp_path / f"env/conda-meta/{dist}.json").read_bytes()) != []
+
+
+def _links(record: bytes) -> list[dict[str, object]]:
+    """Returns what a record says of links."""
+    paths = json.loads(record)["paths_data"]["paths"]
+    return sorted((path for path in paths if path["path_type"] == "softlink"), key=lambda path: path["_path"])
 
 
 def test_modules_of_noarch_packages_get_bytecode(linked: Linked) -> None:
@@ -152,8 +169,9 @@ def test_odd_names_are_kept(odd: Linked) -> None:
     """Newlines, quotes, any Unicode, broken links, and targets that are not text are kept."""
     files = odd.files("oddnames")
     assert files["share/oddnames/new\nline"].read_text() == "new\nline"
-    assert os.readlink(os.fsencode(files["share/oddnames/not-utf-8"])) == b"caf\xe9"
-    assert os.readlink(files["share/oddnames/dangling"]) == "nowhere"
+    links = odd.links("oddnames")
+    assert os.fsencode(links["share/oddnames/not-utf-8"]) == b"caf\xe9"
+    assert links["share/oddnames/dangling"] == "nowhere"
     assert files["share/oddnames/" + "x/" * 60 + "deep"].is_file()
 
 
@@ -177,8 +195,8 @@ def test_rattler_reads_the_records(linked: Linked, tmp_path: Path, name: str) ->
     assert (record.name.normalized, str(record.version), str(record.build)) == (name, locked.version, locked.build)
     assert (record.sha256, str(record.url)) == (bytes.fromhex(locked.sha256), locked.url)
     assert record.md5 == bytes.fromhex(locked.md5)
-    assert sorted(map(str, record.files)) == sorted(linked.files(name))
     files = linked.files(name)
+    assert sorted(map(str, record.files)) == sorted([*files, *linked.links(name)])
     for entry in json.loads(package.record)["paths_data"]["paths"]:
         expected = entry.get("sha256_in_prefix") or ("" if entry.get("prefix_placeholder") else entry.get("sha256"))
         if expected and entry["path_type"] != "softlink":
@@ -197,6 +215,8 @@ def test_a_record_depends_only_on_the_package(
 
 
 def _content(file: LinkedFile) -> object:
+    if file.target:
+        return file.target
     if file.size is None:
         return node_at(Path(file.source))
     return Path(file.source).read_bytes()[file.offset : file.offset + file.size]
@@ -317,4 +337,18 @@ def test_a_name_with_capital_letters_is_sorted() -> None:
 
 def test_links_are_kept_as_links(linked: Linked) -> None:
     """Their targets do not change."""
-    assert os.readlink(linked.files("greet")["lib/libgreet.so"]) == "libgreet.so.1"
+    assert linked.links("greet")["lib/libgreet.so"] == "libgreet.so.1"
+
+
+def test_a_module_that_is_a_link_has_no_bytecode(tmp_path: Path) -> None:
+    """The file behind the link may be in another package. The other modules have bytecode."""
+    site = "lib/python3.12/site-packages"
+    modules = [File(f"{site}/module.py", b"x = 1\n"), Symlink(f"{site}/alias.py", "module.py")]
+    channel = small_channel(tmp_path / "channel", [(Metadata("modules", "1.0", depends=("python",)), modules)])
+    package = CondaPackage.of_url(channel.archives[0].as_uri(), sha256=hash_file(channel.archives[0]))
+    staged = link([package], {package.dist: Cached(channel.archives[0], False)}, tmp_path / "link", PREFIX)
+    with Compiler(Path(sys.executable)) as compiler:
+        linked = linked_package(staged[package.dist], compiler, EPOCH, str(tmp_path / "bytecode"))
+    assert [file.path for file in linked.files if file.path.endswith(".pyc")] == [
+        f"{site}/__pycache__/module.{sys.implementation.cache_tag}.pyc"
+    ]

@@ -27,13 +27,15 @@ SPECS = ("python", "requests", "tqdm", "greet", "textprefix", "templated", "chan
 class Circumstances:
     """Conditions that must not matter:
 
-    `umask` and `uid` of the process, its variables, and its number of processors.
+    `umask` and `uid` of the process, its variables, its number of processors, and whether folders list their names
+    from the last to the first.
     """
 
     umask: int = 0o022
     uid: int = 0
     environ: Mapping[str, str] = field(default_factory=dict)
     processors: int | None = None
+    backward: bool = False
 
 
 CIRCUMSTANCES = {
@@ -54,12 +56,44 @@ how = json.loads(sys.argv[1])
 if how["processors"]:
     os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:how["processors"]])
 os.umask(how["umask"])
+assert how["backward"] == (os.listdir.__name__ == "backward")
 from pathlib import Path
 from jupyter_condabuild.jobs import build
 from jupyter_condabuild.requests.build import BuildRequest
 result = build.run(BuildRequest.parse(how["request"]), lambda event: None)
 print(result.event.digest)
 """
+
+
+BACKWARD = """
+import os
+
+class Entries:
+    def __init__(self, found):
+        self.left = iter(found)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self.left)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+def backward(*arguments, of=os.listdir):
+    return sorted(of(*arguments), reverse=True)
+
+def entries(*arguments, of=os.scandir):
+    with of(*arguments) as found:
+        return Entries(sorted(found, key=lambda entry: entry.name, reverse=True))
+
+os.listdir, os.scandir = backward, entries
+"""
+"""A module that each Python process of a build imports at its start."""
 
 
 def as_user(uid: int) -> list[str]:
@@ -82,7 +116,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, channel_url: str, small_bas
 def built(shared: Path) -> Callable[[str, Circumstances], SavedImage]:
     """Builds the image under some conditions."""
 
-    def make(name: str, how: Circumstances, prefix: Path = shared / "env") -> SavedImage:
+    def make(name: str, how: Circumstances, prefix: Path = shared / "env", **options: Any) -> SavedImage:
         place = shared / "places" / name
         place.mkdir(parents=True)
         if how.uid:
@@ -92,14 +126,18 @@ def built(shared: Path) -> Callable[[str, Circumstances], SavedImage]:
             "archive": str(place / "image.tar"),
             "base": f"oci-archive:{shared / 'base.tar'}",
             "store_dir": str(place / "store"),
+            **options,
         }
+        if how.backward:
+            (place / "site").mkdir()
+            (place / "site/sitecustomize.py").write_text(BACKWARD)
         environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(place),
-            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PYTHONPATH": os.pathsep.join([str(place / "site"), *sys.path]),
             **how.environ,
         }
-        given = {"request": request, "umask": how.umask, "processors": how.processors}
+        given = {"request": request, "umask": how.umask, "processors": how.processors, "backward": how.backward}
         command = [sys.executable, "-c", RUN, json.dumps(given)]
         subprocess.run([*as_user(how.uid), *command], env=environ, check=True, stdout=subprocess.DEVNULL, cwd="/")
         return SavedImage(place / "image.tar")
@@ -138,6 +176,25 @@ def test_the_path_of_the_prefix_does_not_matter(
     finally:
         shutil.rmtree(prefix)
     assert (image.layers, image.digest) == (reference.layers, reference.digest)
+
+
+def test_the_order_in_which_folders_list_their_names_does_not_matter(
+    built: Callable[..., SavedImage], tmp_path: Path
+) -> None:
+    """Neither for packages, nor for the user's own files, nor for a folder that the image includes."""
+    prefix = install(tmp_path / "env", small_channel(tmp_path / "channel", packages()), "a", "b", "f")
+    for number in range(4):
+        for place in (prefix / f"share/own{number}", tmp_path / f"work/folder{number}"):
+            place.mkdir(parents=True)
+            (place / "a").write_text(f"{number}")
+            (place / "b").write_text(str(prefix))
+    images = [
+        built(f"backward-{backward}", Circumstances(backward=backward), prefix, include=str(tmp_path / "work"))
+        for backward in (False, True)
+    ]
+    assert images[0].layers == images[1].layers
+    assert images[0].digest == images[1].digest
+    assert {"share/f", "share/own3/a", "share/own3/b"} <= images[0].tree().keys()
 
 
 def test_the_installer_does_not_matter(

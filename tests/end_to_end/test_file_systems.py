@@ -1,26 +1,31 @@
 """The bytes of an image do not depend on the file system of the store, of the package caches, or of a checkout.
 
 The file system here is a real NTFS with a driver that folds capital letters, lists names in another order, has no x
-bits, and can refuse the names that Windows refuses. Two kinds of systems are not tried: a Windows without the right to
-make symbolic links, and HFS+, which changes the form of accents.
+bits, and can refuse the names that Windows refuses. A Windows without the right to make symbolic links is simulated:
+Python makes none, and tests look whether the installer, which is no Python, has made one. HFS+, which changes the form
+of accents, is not tried.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib
 import os
 import shutil
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from jupyter_condabuild.conda.linking.archive import unpack
 from jupyter_condabuild.conda.linking.extracted import Extracted
+from jupyter_condabuild.conda.linking.link import link as link_packages
+from jupyter_condabuild.conda.linking.link import linked_package
 from jupyter_condabuild.conda.locking import lock
-from jupyter_condabuild.conda.package_cache import PackageCaches, hash_file
+from jupyter_condabuild.conda.package_cache import Cached, PackageCaches, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import StoreUnwritable, UnsafePackage
@@ -38,6 +43,15 @@ from tests.parts.channel.package import PLACEHOLDER, Entry, File, Metadata, Syml
 from tests.parts.channel.wheel_index import WheelIndex
 
 Maker = Callable[[Path, Sequence[Member], Sequence[Member]], Path]
+
+
+def refuse_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets `os.symlink` fail as on Windows without the Developer Mode: Python maps its error 1314 to EINVAL."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EINVAL, "A required privilege is not held by the client")
+
+    monkeypatch.setattr(os, "symlink", refuse)
 
 
 @pytest.fixture
@@ -146,18 +160,34 @@ def _all_names() -> list[tuple[Metadata, list[Entry]]]:
     ]
 
 
+def _old_package(folder: Path) -> Path:
+    """Returns a package of conda-build 2, with names that are one name on some systems, and a text with the prefix."""
+    infos = [item for item in info([]) if item[0].name != "info/paths.json"]
+    infos += [
+        file("info/files", b"etc/x\netc/X\netc/y\netc/Y\n"),
+        file("info/has_prefix", f"{PLACEHOLDER} text etc/x\n".encode()),
+    ]
+    text = f"{PLACEHOLDER}/x\n".encode()
+    return tar_bz2(folder, [file("etc/x", text, 0o755), link("etc/X", "x"), file("etc/y", b"y"), file("etc/Y")], infos)
+
+
 @pytest.mark.parametrize("system", ["darwin", "win32"])
 def test_names_that_are_one_or_none_here_give_the_same_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_base: str, system: str
 ) -> None:
     """`ncurses` has `E/Eterm` and `e/eterm`, perl's manuals `Foo::Bar.3`. Such files are stored under other names."""
     lockfile = explicit(small_channel(tmp_path / "channel", _all_names()), tmp_path / "lock.txt")
+    lockfile.write_text(lockfile.read_text() + hostile.explicit(_old_package(tmp_path)).splitlines()[-1] + "\n")
     expected = Workshop(tmp_path / "usual", small_base).image(lockfile, bytecode=False)
     tree = expected.tree()
     assert {entry.path for entry in _all_names()[1][1]} <= tree.keys()
     assert tree["share/terminfo/e/eterm"].target == "../E/Eterm"
     assert {f"bin/{name}" for name in ("GO", "Run", "run", "go")} <= tree.keys()
+    assert tree["etc/X"].target == "x"
+    assert (expected.read("opt/env/etc/x"), tree["etc/x"].executable) == (b"/opt/env/x\n", True)
     monkeypatch.setattr(names, "no_name", functools.partial(names.no_name, system))
+    if system == "win32":
+        refuse_links(monkeypatch)
     with mounted(tmp_path, options="ignore_case,windows_names" if system == "win32" else "ignore_case") as place:
         found = Workshop(place / "work", small_base).image(lockfile, bytecode=False)
     assert found.layers == expected.layers
@@ -198,14 +228,34 @@ def test_two_files_with_metadata_are_not_taken_for_each_other(ntfs: Path, tmp_pa
         unpack(archive, ntfs / "to")
 
 
-def test_an_old_package_with_such_names_is_refused(ntfs: Path, tmp_path: Path, small_base: str) -> None:
-    """Only the installer can handle a package without info/paths.json. The error says where the names fit."""
+def test_an_odd_old_package_with_such_names_is_refused(ntfs: Path, tmp_path: Path, small_base: str) -> None:
+    """Only the installer knows what its lists mean. The error says where the names fit."""
     infos = [item for item in info([]) if item[0].name != "info/paths.json"]
-    archive = conda(tmp_path, [file("share/A"), file("share/a")], [*infos, file("info/files", b"share/A\nshare/a\n")])
+    infos += [file("info/files", b"share/A\nshare/a\n"), file("info/no_link", b"share/A\n")]
+    archive = conda(tmp_path, [file("share/A"), file("share/a")], infos)
     (tmp_path / "lock.txt").write_text(hostile.explicit(archive))
     with pytest.raises(StoreUnwritable, match="evil-1-0 has files") as caught:
         Workshop(ntfs / "work", small_base).image(tmp_path / "lock.txt")
     assert "store_dir" in caught.value.hint
+
+
+def test_nothing_makes_a_link_where_none_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The targets of links are those of the archive, also where a later member has the name of a link."""
+    refuse_links(monkeypatch)
+    members = [link("share/a", "b"), file("share/A", b"1"), link("share/a", "c"), link("share/d", "e"), file("share/d")]
+    archive = conda(tmp_path, members, info([]))
+    found = unpack(archive, tmp_path / "to")
+    assert found.links == {"share/a": "c"}
+    assert {path.name for path in (tmp_path / "to/share").iterdir()} == {"A", "d"}
+    channel = small_channel(tmp_path / "channel", _all_names())
+    packages = [CondaPackage.of_url(path.as_uri(), sha256=hash_file(path)) for path in channel.archives]
+    packages = [replace(package, noarch="python") if package.name == "modules" else package for package in packages]
+    cached = {package.dist: Cached(Path(path), False) for package, path in zip(packages, channel.archives, strict=True)}
+    staged = link_packages(packages, cached, tmp_path / "link", "/opt/env")
+    links = {file.path: file.target for one in staged.values() for file in linked_package(one, None, 0, "").files}
+    assert links["share/terminfo/e/eterm"] == "../E/Eterm"
+    assert links["bin/python"] == "python3.12"
+    assert not [path for path in (tmp_path / "link").rglob("*") if path.is_symlink()]
 
 
 def test_wheels_and_own_files_whose_names_are_one_here_give_the_same_image(
@@ -236,6 +286,7 @@ def test_wheels_and_own_files_whose_names_are_one_here_give_the_same_image(
     assert links == {"link": "Notes.txt", "LINK": "/opt/env/bin", "out": f"{tmp_path}/x"}
     assert b"ada" not in expected.read("opt/env/Share/pip.conf")
     monkeypatch.setattr(names, "no_name", functools.partial(names.no_name, "win32"))
+    refuse_links(monkeypatch)
     with mounted(tmp_path, options="ignore_case,windows_names") as place:
         found = Workshop(place / "work", small_base).image(mac, platform="linux-64")
     assert found.layers == expected.layers

@@ -31,6 +31,7 @@ from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage
 from jupyter_condabuild.files import open_regular
 from jupyter_condabuild.streams import Counted, Stream
 from jupyter_condabuild.system import opening
+from jupyter_condabuild.system.links import make_link
 from jupyter_condabuild.system.owners import others_can_write, writable_by_others
 from jupyter_condabuild.text import size_text
 
@@ -63,12 +64,13 @@ class Unpacked:
     """What a file system may not keep of an archive.
 
     `executables` are the files with an x bit. `changed` are the files whose permissions an image does not keep (see
-    `modes.shown`). `apart` are the files outside of the folder (see `Extracted`).
+    `modes.shown`). `apart` and `links` are those of `Extracted`.
     """
 
     executables: frozenset[str]
     changed: tuple[str, ...]
     apart: Mapping[str, str]
+    links: Mapping[str, str]
 
 
 def unpack_all(archives: Iterable[tuple[Path, Path, str]]) -> list[Unpacked]:
@@ -81,7 +83,8 @@ def unpack(archive: Path, folder: Path, sha256: str = "") -> Unpacked:
     """Unpacks a ``.conda`` or ``.tar.bz2`` into a new folder.
 
     Files get the mode 0755 or 0644 and the time of the archive, and belong to this user. A file whose name the file
-    system takes for that of another file, or cannot give to a file, is put beside the folder.
+    system takes for that of another file, or cannot give to a file, is put beside the folder. A symbolic link is made
+    if that is possible here.
 
     Args:
         sha256: the hash that the archive had when it was found. It is checked again, on a copy, if another user can
@@ -105,7 +108,7 @@ def unpack(archive: Path, folder: Path, sha256: str = "") -> Unpacked:
             writer = _Writer(str(folder), _Budget(archive.name, size))
             for stream in _parts(file, archive.name, size):
                 writer.write(stream)
-            return Unpacked(frozenset(writer.executables), tuple(writer.changed), writer.apart)
+            return Unpacked(frozenset(writer.executables), tuple(writer.changed), writer.apart, writer.links)
     except RecursionError:
         raise UnsafePackage(f"{archive.name} has headers inside of headers.") from None
     except _DAMAGED as error:
@@ -228,7 +231,8 @@ class _Writer:
         self._budget = budget
         self._folders: set[str] = set()
         self._files: set[str] = set()
-        self._links: set[str] = set()
+        self.links: dict[str, str] = {}
+        self._unmade: set[str] = set()  # the links that are not on the disk
         self.executables: set[str] = set()
         self.changed: list[str] = []
         self._places = DiskPlaces(folder, "info")
@@ -258,15 +262,16 @@ class _Writer:
             self._folder(folder)
         if name in self._folders:
             raise self._unsafe(name, "it is a folder and a file")
-        if name in self._files or name in self._links:  # as in every tar, the last member of a name counts
+        if name in self._files or (name in self.links and name not in self._unmade):
             path = self._places.of(name)
             os.unlink(path)
-            for known in (self._files, self._links, self.executables):
-                known.discard(name)
         else:
             path = self._places.new(name)
             if folder == "info" and name in self.apart:
                 raise self._unsafe(name, "this file system takes it for another file with metadata")
+        self.links.pop(name, None)  # as in every tar, the last member of a name counts
+        for known in (self._files, self._unmade, self.executables):
+            known.discard(name)
         if member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse():
             self._file(name, member, content(), path)
             self._files.add(name)
@@ -276,8 +281,9 @@ class _Writer:
             target = member.linkname
             if not target or "\0" in target or len(os.fsencode(target)) > LONGEST_PATH:
                 raise self._unsafe(name, "the target of the link is not a path")
-            os.symlink(target, path)
-            self._links.add(name)
+            self.links[name] = target
+            if not make_link(target, path):
+                self._unmade.add(name)
         elif member.islnk():
             target = member.linkname.removeprefix("./")
             if target not in self._files:
@@ -310,7 +316,7 @@ class _Writer:
             part = name[:end]
             if part in self._folders:
                 continue
-            if part in self._files or part in self._links:
+            if part in self._files or part in self.links:
                 raise self._unsafe(name, f"{part!r} is a link or a file of the package")
             self._places.make_folder(part)
             self._folders.add(part)

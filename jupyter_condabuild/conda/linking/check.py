@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.linking.extracted import Extracted, Split, split, target_of
+from jupyter_condabuild.conda.linking.extracted import METADATA, Extracted, Split, split, target_of
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.paths import link_fault, path_fault
 from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage
@@ -26,9 +26,6 @@ LEAST_METADATA, METADATA_RATIO = 4 << 20, 8
 """A file below info/ may have `LEAST_METADATA` bytes, and `METADATA_RATIO` times the size of the archive above that.
 
 An entry of paths.json has about 200 bytes, of which the 32 of the hash are never compressed."""
-
-_READ = ("index.json", "paths.json", "link.json", "files", "has_prefix", "no_link", "no_softlink")
-"""The files below info/ that an installer reads."""
 
 _INSTALLERS = frozenset(("bin", "conda-meta", "conda-meta/history"))
 """Paths of the prefix that an installer writes, or writes into, beside the paths of a package."""
@@ -82,7 +79,7 @@ def check(package: CondaPackage, extracted: Extracted, site_packages: str) -> Ch
     """
     checker = _Checker(package, extracted)
     checker.metadata()
-    found = split(extracted.folder, site_packages)
+    found = split(extracted, site_packages)
     index = checker.index()
     noarch = index.get("noarch") == "python"
     if noarch and not site_packages:
@@ -94,6 +91,12 @@ def check(package: CondaPackage, extracted: Extracted, site_packages: str) -> Ch
     taken = {f"conda-meta/{package.dist}.json"}
     plain_places = [target_of(name, site_packages) for name in plain] if noarch else plain
     places = [*plain_places]
+    for name, entry in found.links if found else ():
+        place = checker.path(entry["_path"])
+        checker.folders([checker.path(name)], folders)
+        checker.is_link(name, place, "softlink")
+        links.append(place)
+        places.append(place)
     for entry in found.rewritten if found else checker.entries():
         name = checker.path(entry["_path"])
         place = checker.path(target_of(name, site_packages)) if noarch else name
@@ -144,7 +147,7 @@ class _Checker:
 
     def metadata(self) -> None:
         """Checks that the files that an installer reads are files of the package, and not too large."""
-        for name in ("info", *(f"info/{name}" for name in _READ)):
+        for name in ("info", *(f"info/{name}" for name in METADATA)):
             try:
                 status = os.lstat(f"{self._folder}/{name}")
             except FileNotFoundError:
@@ -239,8 +242,9 @@ class _Checker:
             kind: the ``path_type``; None if the metadata does not say it.
         """
         path = self._extracted.file(name)
+        target = self._extracted.target(name)
         try:
-            mode = os.lstat(path).st_mode
+            mode = os.lstat(path).st_mode if target is None else stat.S_IFLNK
         except FileNotFoundError:
             raise self.incomplete(f"{name!r} is missing") from None
         except OSError as error:
@@ -249,6 +253,6 @@ class _Checker:
         expected = tests.get(kind) if isinstance(kind, str) else None
         if not (expected(mode) if expected else stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
             raise self.unsafe(name, "it is not the file that the package's metadata describes")
-        if stat.S_ISLNK(mode) and (fault := link_fault(place, os.readlink(path))):
+        if stat.S_ISLNK(mode) and (fault := link_fault(place, target or "")):
             raise self.unsafe(name, fault)
         return stat.S_ISLNK(mode)

@@ -6,6 +6,7 @@ The record for conda-meta is made from the metadata of the archive and the lock 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import posixpath
@@ -22,8 +23,11 @@ from jupyter_condabuild.conda.linking.installer import link_all
 from jupyter_condabuild.conda.match_specs import split_depend
 from jupyter_condabuild.conda.package_cache import Cached, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage, site_packages_of
+from jupyter_condabuild.conda.paths import link_fault
 from jupyter_condabuild.conda.secrets import scrub_json
 from jupyter_condabuild.errors import LinkFailed, PackageMismatch, StoreUnwritable, from_os_error
+from jupyter_condabuild.system.links import make_link
+from jupyter_condabuild.system.names import name_bytes
 
 if TYPE_CHECKING:
     from jupyter_condabuild.conda.linking.archive import Unpacked
@@ -38,7 +42,8 @@ class LinkedFile:
     `path` is relative to the prefix. `executable` is whether its archive has an x bit for it; None if the x bit of
     `source` counts. `source` is the file with the contents. `sha256` is the expected hash of `source`
     (hexadecimal), or empty. For bytecode from a `Compiler`, `source` contains many modules: the contents are `size`
-    bytes from `offset` on. `root` is the folder of the package, in which `source` is; empty for bytecode.
+    bytes from `offset` on. `root` is the folder of the package, in which `source` is; empty for bytecode. `target` is
+    the target of a symbolic link, which has no `source`.
     """
 
     path: str
@@ -48,6 +53,7 @@ class LinkedFile:
     size: int | None = None
     root: str = ""
     executable: bool | None = None
+    target: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,9 @@ def link(
         found = unpack_all((sources[dist].path, path, sha256.get(dist, "")) for dist, path in unpacked.items())
         contents = dict(zip(unpacked, found, strict=True))
     extracted = {
-        dist: Extracted(unpacked[dist], contents[dist].apart) if dist in unpacked else Extracted(cached.path.absolute())
+        dist: Extracted(unpacked[dist], contents[dist].apart, contents[dist].links)
+        if dist in unpacked
+        else Extracted(cached.path.absolute())
         for dist, cached in sources.items()
     }
     checked = {package.dist: check(package, extracted[package.dist], site_packages) for package in packages}
@@ -136,7 +144,8 @@ def link(
         else:
             if extracted[dist].apart:
                 raise _only_for_others(dist)
-            os.symlink(extracted[dist].folder, cache / dist)
+            if not make_link(str(extracted[dist].folder), str(cache / dist)):
+                raise _needs_links(dist)
     targets = link_all(rest, extracted, checked, cache, target, target_prefix)
     return {
         package.dist: StagedPackage(
@@ -162,6 +171,14 @@ def _only_for_others(dist: str) -> StoreUnwritable:
         "package of its old format (without info/paths.json), they need a file system that distinguishes them.",
         "Set store_dir (or CONDABUILD_STORE_DIR) to a folder on such a file system. On macOS, the Disk Utility adds a "
         "volume 'APFS (Case-sensitive)'.",
+    )
+
+
+def _needs_links(dist: str) -> StoreUnwritable:
+    return StoreUnwritable(
+        f"{dist} can only be linked where symbolic links can be made.",
+        "On Windows, turn on the Developer Mode. Or set store_dir (or CONDABUILD_STORE_DIR) to a folder on a disk that "
+        "has symbolic links.",
     )
 
 
@@ -213,7 +230,7 @@ def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int,
         is_command = entry.get("path_type") == _ENTRY_POINT
         executable = is_command or _is_executable(staged, _names_in_package(path))
         files.append(LinkedFile(path, source, expected or "", root=str(staged.folder), executable=executable))
-    modules = uncompiled(file.path for file in files) if compiler and _is_for_python(index) else []
+    modules = uncompiled(file.path for file in files if not file.target) if compiler and _is_for_python(index) else []
     if compiler and modules:
         sources = {file.path: file.source for file in files}
         sources = {module: sources[module] for module in modules}
@@ -224,14 +241,17 @@ def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int,
 
 
 def _split(staged: StagedPackage) -> Split:
-    paths = split(staged.extracted.folder, staged.site_packages)
+    paths = split(staged.extracted, staged.site_packages)
     if paths is None:
         raise PackageMismatch(f"The metadata of {staged.package.dist} was changed in the package cache.")
     return paths
 
 
 def _as_extracted(staged: StagedPackage, paths: Split) -> tuple[list[LinkedFile], list[dict[str, Any]]]:
-    """Returns the unchanged files of a thin package, and their entries for the record."""
+    """Returns the unchanged files and the links of a thin package, and their entries for the record.
+
+    An entry of a link has what rattler writes: the hash of its target.
+    """
     root, apart = str(staged.extracted.folder), staged.extracted.apart
     has_x = staged.executables
     files = [
@@ -244,7 +264,21 @@ def _as_extracted(staged: StagedPackage, paths: Split) -> tuple[list[LinkedFile]
         )
         for name, entry in paths.plain
     ]
-    return files, [dict(entry) for _, entry in paths.plain]
+    entries = [dict(entry) for _, entry in paths.plain]
+    for name, entry in paths.links:
+        target = staged.extracted.target(name)
+        if target is None or link_fault(entry["_path"], target):
+            raise PackageMismatch(f"{entry['_path']} of {staged.package.dist} was changed in the package cache.")
+        files.append(LinkedFile(entry["_path"], "", target=target))
+        text = name_bytes(target).decode("utf-8", "replace").encode()
+        entries.append(
+            {
+                "size_in_bytes": len(text),
+                **{name: value for name, value in entry.items() if value is not None},
+                "sha256_in_prefix": hashlib.sha256(text).hexdigest(),
+            }
+        )
+    return files, entries
 
 
 def _is_executable(staged: StagedPackage, names: Sequence[str]) -> bool:

@@ -98,6 +98,9 @@ def package_entries(linked: LinkedPackage) -> Iterator[Entry]:
         if file.size is not None:
             yield Entry(f"{PREFIX_IN_LAYER}/{file.path}", source=file.source, offset=file.offset, size=file.size)
             continue
+        if file.target:
+            yield Entry(f"{PREFIX_IN_LAYER}/{file.path}", "symlink", 0o777, target=file.target)
+            continue
         try:
             path = f"{PREFIX_IN_LAYER}/{file.path}"
             yield layer.file_entry(
@@ -112,7 +115,7 @@ def _source_times(linked: LinkedPackage) -> dict[str, int]:
     times = {
         source_of(file.path): source_time(file.source)
         for file in linked.files
-        if file.path.endswith(".pyc") and file.size is None
+        if file.path.endswith(".pyc") and file.size is None and not file.target
     }
     return {path: time for path, time in times.items() if time is not None}
 
@@ -136,6 +139,7 @@ def job(
             "folder": str(item.folder),
             "extracted": str(item.extracted.folder),
             "apart": dict(item.extracted.apart),
+            "links": None if item.extracted.links is None else dict(item.extracted.links),
             "target_prefix": item.target_prefix,
             "thin": item.thin,
             "site_packages": item.site_packages,
@@ -155,7 +159,7 @@ def _staged(value: dict[str, Any]) -> StagedPackage:
     return StagedPackage(
         CondaPackage(**package),
         Path(value["folder"]),
-        Extracted(Path(value["extracted"]), value["apart"]),
+        Extracted(Path(value["extracted"]), value["apart"], value["links"]),
         value["target_prefix"],
         value["thin"],
         value["site_packages"],

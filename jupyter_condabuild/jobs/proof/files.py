@@ -124,7 +124,10 @@ def _expected(lockfile: Lockfile, sources: PackageSources, job: JobContext) -> d
     expected: dict[str, list[Node]] = {}
     for package in staged.values():
         for file in linked_package(package, None, layer.EPOCH, "").files:
-            expected.setdefault(file.path, []).extend(_nodes(Path(file.source), file.path))
+            nodes = (
+                [Node("a link", 0o777, (0, 0), file.target)] if file.target else _nodes(Path(file.source), file.path)
+            )
+            expected.setdefault(file.path, []).extend(nodes)
     return expected
 
 
