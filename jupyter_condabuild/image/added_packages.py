@@ -1,96 +1,38 @@
 """A base image with more packages of Debian (--apt): one layer on top of the base, kept in the local store.
 
-The label `LABEL_APT` has the names that the user gave, and the name, version, sha256 and path at a mirror of each added
-package. So `verify` can make the layer again, and `rebase` can add the packages to another base.
+The label of `apt_label` has the names that the user gave, and the name, version, sha256 and path at a mirror of each
+added package. So `verify` can make the layer again, and `rebase` can add the packages to another base.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
 
 from jupyter_condabuild.debian.additions import Additions, find_additions
 from jupyter_condabuild.debian.installed import OS_RELEASE, STATUS, STATUS_FOLDER, Installed
 from jupyter_condabuild.debian.places import Place, Places
 from jupyter_condabuild.errors import BadImage, DebianPackagesRefused, from_os_error
 from jupyter_condabuild.events import Log, Warning, log_to
+from jupyter_condabuild.image.apt_label import LABEL_APT, Added, AddedPackage
 from jupyter_condabuild.image.base import Base
 from jupyter_condabuild.image.debian_image import LEVEL, NOT_MADE, entry_of, kept_index
 from jupyter_condabuild.oci import layer
-from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest, Image, ImageConfig, Manifest
+from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest, Image, Manifest
 from jupyter_condabuild.oci.layer import LayerBlob
 from jupyter_condabuild.oci.tree.merged import merged
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.text import counted, listed, size_text
-
-LABEL_APT = "org.jupyter.condabuild.apt"
-"""The label with the packages of Debian that --apt has added to the base, as a JSON object."""
 
 _MOST_STATUS, _MOST_RELEASE, _MOST_OTHERS = 64 << 20, 1 << 16, 4096
 """The largest sizes in bytes of a list of packages and of os-release, and the most files of `STATUS_FOLDER`."""
 
 _FACTS = 1
 """Part of the name under which the store keeps the facts of a base."""
-
-
-@dataclass(frozen=True, slots=True)
-class AddedPackage:
-    """A package of Debian that was added to a base. `path` is its path at a mirror."""
-
-    name: str
-    version: str
-    sha256: str
-    path: str
-
-    @property
-    def architecture(self) -> str:
-        """Debian's name of the processor, or ``all``; empty if the path does not say it."""
-        match = re.search(r"_([a-z0-9-]+)\.deb\Z", self.path, re.ASCII)
-        return match[1] if match else ""
-
-    @property
-    def purl(self) -> str:
-        """The package URL, which is the same for all mirrors. Source: purl-spec, types-doc/deb-definition.md."""
-        version = quote(self.version).replace("%3A", ":")
-        suffix = f"?arch={self.architecture}" if self.architecture else ""
-        return f"pkg:deb/debian/{quote(self.name)}@{version}{suffix}"
-
-
-@dataclass(frozen=True)
-class Added:
-    """The packages of Debian that were added to a base: the names that the user gave, and the packages."""
-
-    suite: str
-    names: tuple[str, ...]
-    packages: tuple[AddedPackage, ...]
-
-    @classmethod
-    def of(cls, config: ImageConfig) -> Added | None:
-        """Returns what the label of an image says; None if it has none. Raises BadImage if the label is not valid."""
-        text = (config.runtime.get("Labels") or {}).get(LABEL_APT)
-        if text is None:
-            return None
-        try:
-            value = json.loads(text)
-            rows = [
-                AddedPackage(**{key: _text(row[key]) for key in AddedPackage.__slots__}) for row in value["packages"]
-            ]
-            return cls(_text(value["suite"]), tuple(map(_text, value["names"])), tuple(rows))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise BadImage(f"The label {LABEL_APT} of the image is not valid.") from None
-
-    @property
-    def label(self) -> str:
-        """The text of the label: equal packages give an equal text."""
-        rows = [{key: getattr(package, key) for key in AddedPackage.__slots__} for package in self.packages]
-        value = {"suite": self.suite, "names": list(self.names), "packages": rows}
-        return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def with_packages(base: Base, names: Sequence[str], job: JobContext, *, makes: bool = True) -> Base:
@@ -247,18 +189,3 @@ def _place(member: tarfile.TarInfo) -> Place:
     if member.issym():
         return Place("symlink", 0o777, member.uid, member.gid, member.linkname)
     return Place("file", member.mode & 0o7777, member.uid, member.gid)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
-
-
-def packages_in(config: ImageConfig) -> Iterator[AddedPackage]:
-    """Yields the packages that the label of an image names; none if the label is not valid."""
-    try:
-        added = Added.of(config)
-    except BadImage:
-        return
-    yield from added.packages if added else ()

@@ -11,7 +11,8 @@ from jupyter_condabuild.distribution.sbom_search import licenses_of_image
 from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.engines.layers.assemble import check_depth
 from jupyter_condabuild.events import Finished, Report
-from jupyter_condabuild.image.added_packages import Added, with_packages
+from jupyter_condabuild.image.added_packages import with_packages
+from jupyter_condabuild.image.apt_label import Added
 from jupyter_condabuild.image.base import resolve
 from jupyter_condabuild.image.configuration import configuration
 from jupyter_condabuild.image.own_image import OwnImage

@@ -11,7 +11,7 @@ from jupyter_condabuild.distribution.push import Config, Push
 from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.events import Finished, Log
-from jupyter_condabuild.image.added_packages import packages_in
+from jupyter_condabuild.image.apt_label import packages_in
 from jupyter_condabuild.image.configuration import command
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.own_image import OwnImage

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jupyter_condabuild.debian.choice import NAMED
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.text import printable
 
@@ -13,6 +12,10 @@ _MOST = 200
 
 def check_apt(names: Sequence[str]) -> None:
     """Raises UsageError for a text of --apt that is not the name of a package of Debian, and for too many of them."""
+    if not names:
+        return
+    from jupyter_condabuild.debian.choice import NAMED  # most builds need none
+
     for name in names:
         if not NAMED.fullmatch(name):
             raise UsageError(

@@ -12,7 +12,7 @@ from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.match_specs import split_depend
 from jupyter_condabuild.conda.packages import PYPI, CondaPackage, License, PipPackage
 from jupyter_condabuild.conda.secrets import scrub_url
-from jupyter_condabuild.image.added_packages import packages_in
+from jupyter_condabuild.image.apt_label import packages_in
 from jupyter_condabuild.image.configuration import LABEL_BASE_LAYERS
 from jupyter_condabuild.image.layers import OVERLAY, hidden_in
 from jupyter_condabuild.oci.image import LAYER_PACKAGES, Digest, ImageConfig, Manifest

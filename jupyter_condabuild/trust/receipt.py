@@ -16,7 +16,7 @@ from typing import Any, Literal
 from jupyter_condabuild import __version__
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.errors import BadReceipt, ImageError
-from jupyter_condabuild.image.added_packages import AddedPackage
+from jupyter_condabuild.image.apt_label import AddedPackage
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, Digest, Manifest, Reference, canonical_json
 from jupyter_condabuild.oci.layer import WRITER_VERSION

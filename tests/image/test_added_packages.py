@@ -14,14 +14,8 @@ from packageurl import PackageURL
 
 from jupyter_condabuild.errors import BadImage, DebianPackagesRefused, UnsafePackage
 from jupyter_condabuild.events import Event, Log, Warning
-from jupyter_condabuild.image.added_packages import (
-    LABEL_APT,
-    Added,
-    AddedPackage,
-    packages_in,
-    with_packages,
-    with_recorded,
-)
+from jupyter_condabuild.image.added_packages import with_packages, with_recorded
+from jupyter_condabuild.image.apt_label import LABEL_APT, Added, AddedPackage, packages_in
 from jupyter_condabuild.image.base import Base
 from jupyter_condabuild.image.debian_image import NOT_MADE
 from jupyter_condabuild.image.opener import members as entries_of

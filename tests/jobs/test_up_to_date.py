@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -307,3 +309,12 @@ def test_a_build_refuses_another_environment_than_the_user_has_seen(place: Place
     place.build(identity=after["identity"])
     assert after["digest"] == before["digest"]
     assert after["identity"] != before["identity"]
+
+
+def test_a_build_imports_no_module_that_it_does_not_need() -> None:
+    """Each module costs time. Only a base of Debian's packages, and --apt, need those that read such packages."""
+    code = "import sys; from jupyter_condabuild.jobs import build; list(build._imports()); print(*sys.modules)"
+    names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "jupyter_condabuild.engines.layers.build" in names
+    rooms = ("jupyter_condabuild.debian", "jupyter_condabuild.engines.docker", "jupyter_condabuild.receive", "rattler")
+    assert not [name for name in names if name.startswith(rooms)]

@@ -9,7 +9,7 @@ import pytest
 from jupyter_condabuild.conda.linking.entry_points import forms
 from jupyter_condabuild.conda.lockfile import of_packages
 from jupyter_condabuild.errors import NotVerified
-from jupyter_condabuild.image.added_packages import LABEL_APT
+from jupyter_condabuild.image.apt_label import LABEL_APT
 from jupyter_condabuild.jobs.proof import files
 from jupyter_condabuild.jobs.proof.entries import Node
 from jupyter_condabuild.jobs.proof.findings import Findings

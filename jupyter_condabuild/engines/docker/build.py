@@ -27,7 +27,8 @@ from jupyter_condabuild.engines.docker.recipe import Wanted
 from jupyter_condabuild.engines.layers.places import variables_of
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
 from jupyter_condabuild.events import Finished, Log, Report, Warning, log_to
-from jupyter_condabuild.image.added_packages import LABEL_APT, packages_in, with_packages
+from jupyter_condabuild.image.added_packages import with_packages
+from jupyter_condabuild.image.apt_label import LABEL_APT, packages_in
 from jupyter_condabuild.image.base import refuse_environment, resolve
 from jupyter_condabuild.image.configuration import (
     BASE_DIGEST,

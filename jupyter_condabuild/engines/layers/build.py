@@ -24,7 +24,7 @@ from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import BlobGone
 from jupyter_condabuild.events import Finished, Warning
 from jupyter_condabuild.image import kept_images
-from jupyter_condabuild.image.added_packages import packages_in, with_packages
+from jupyter_condabuild.image.apt_label import packages_in
 from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.image.configuration import command, runtime_layer
 from jupyter_condabuild.image.layers import LayerStack, ReadyLayer
@@ -89,7 +89,10 @@ def _build(
         with job.phase("base"):
             is_native = inputs.architecture == host_architecture()
             base = base_future.result() if is_native else resolve(request.base, inputs.architecture, job)
-            base = with_packages(base, request.apt, job)
+            if request.apt:
+                from jupyter_condabuild.image.added_packages import with_packages  # most builds need none
+
+                base = with_packages(base, request.apt, job)
             destination = destination_future.result()
         push = attempt.enter_context(destination.push(job)) if request.push else None
         if push and request.reference and not of_several:

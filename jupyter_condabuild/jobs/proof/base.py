@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError
-from jupyter_condabuild.image.added_packages import Added, with_recorded
+from jupyter_condabuild.image.added_packages import with_recorded
+from jupyter_condabuild.image.apt_label import Added
 from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.image.configuration import BASE_DIGEST, BASE_NAME
 from jupyter_condabuild.jobs.proof.findings import Findings
