@@ -10,6 +10,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.receive.kernelspecs import CONNECTION_FILE
 
@@ -18,6 +19,9 @@ FOLDERS = tuple(f"{prefix}/share/jupyter/kernels" for prefix in (PREFIX, "/opt/c
 
 MOST_BYTES = 4 << 20
 """The largest folder of kernelspecs that is read."""
+
+MOST = 20
+"""The most kernelspecs of one image. The launcher shows all of them, in front of the user's own."""
 
 ICONS = ("logo-32x32.png", "logo-64x64.png")
 """The icons that are copied. An SVG from a stranger could run scripts in the browser."""
@@ -43,6 +47,11 @@ def kernelspecs_in(read: Callable[[str, int], dict[str, bytes]]) -> dict[str, di
             found.setdefault(name, {})[file] = data
         if found := {name: files for name, files in found.items() if _is_kernelspec(files.get("kernel.json", b""))}:
             break
+    if len(found) > MOST:
+        raise BadImage(
+            f"The image has {len(found)} kernels; at most {MOST} can be added to the launcher.",
+            "Build an image with the kernels that you need.",
+        )
     return found
 
 
