@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import httpx
 import psutil
 import pytest
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
+from jupyter_condabuild.oci.image import OCI_MANIFEST
 from jupyter_condabuild.receive.container_kernel import LABEL_KERNEL
 from tests.parts.builds import Workshop
 from tests.parts.channel import channel as channels
@@ -166,6 +168,25 @@ def kernel_image(
     """An image with ipykernel, in the registry and in the engine."""
     with image_of(kernel_prefix, base_reference, tmp_path_factory.mktemp("image-kernels"), docker_client) as name:
         yield name
+
+
+def _manifest_url(reference: str) -> str:
+    host, _, rest = reference.partition("/")
+    repository, _, tag = rest.rpartition(":")
+    return f"http://{host}/v2/{repository}/manifests/{tag}"
+
+
+def manifest_of(reference: str) -> dict[str, Any]:
+    """Returns the manifest of an image in the registry."""
+    response = httpx.get(_manifest_url(reference), headers={"Accept": OCI_MANIFEST})
+    found: dict[str, Any] = response.raise_for_status().json()
+    return found
+
+
+def push_manifest(reference: str, manifest: dict[str, Any]) -> None:
+    """Gives a name in the registry to an image, whose layers its repository has."""
+    headers = {"Content-Type": manifest["mediaType"]}
+    httpx.put(_manifest_url(reference), headers=headers, json=manifest).raise_for_status()
 
 
 @contextmanager

@@ -22,7 +22,16 @@ from jupyter_condabuild.errors import NotACondaKernel
 from tests.conftest import missing
 from tests.parts.builds import Workshop
 from tests.parts.own_engines import own_docker
-from tests.receive.image_kernels import SECONDS, Labmate, containers, killed, leftovers, until
+from tests.receive.image_kernels import (
+    SECONDS,
+    Labmate,
+    containers,
+    killed,
+    leftovers,
+    manifest_of,
+    push_manifest,
+    until,
+)
 
 SEEN = """
 import json, os
@@ -80,14 +89,14 @@ def test_the_environment_of_a_kernel_of_an_image_is_not_that_of_the_server(labma
 
 def test_a_kernel_says_that_its_image_has_moved(labmate: Labmate, kernel_image: str) -> None:
     """The log of the server says so once, and how the user gets the new image. The kernel runs meanwhile."""
-    name = labmate.install(kernel_image)
-    file = Path(labmate.kernelspecs.get_kernel_spec(name).resource_dir, "kernel.json")
+    moving = f"{kernel_image.rpartition(':')[0]}:moving"
+    manifest = manifest_of(kernel_image)
+    push_manifest(moving, manifest)
+    name = labmate.install(moving)
+    push_manifest(moving, {**manifest, "annotations": {"moved": "yes"}})
     with labmate.kernel(name) as cell:
-        value = json.loads(file.read_text())
-        value["metadata"]["condabuild"]["digest"] = f"sha256:{'0' * 64}"
-        file.write_text(json.dumps(value))
         assert cell("print(6 * 7)") == "42"
-        said = f"jupyter-condabuild: {kernel_image} has moved: 0 packages changed. To use it, install it again"
+        said = f"jupyter-condabuild: {moving} has moved: 0 packages changed. To use it, install it again"
         assert until(lambda: said in cell.log.read_text())
 
 
