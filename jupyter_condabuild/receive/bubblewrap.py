@@ -35,6 +35,9 @@ _SAFE = ("--unshare-all", "--unshare-user", "--die-with-parent", "--cap-drop", "
 _NO_NAMESPACES = "--disable-userns"
 """The program makes no namespaces of its own. bubblewrap knows the option since 0.8."""
 
+_STATUS = "--json-status-fd"
+"""bubblewrap writes the exit status of the program there, and none if it could not start the program."""
+
 
 def require() -> None:
     """Raises EngineUnavailable if this machine has no bubblewrap, or does not let the user make a sandbox with it."""
@@ -58,7 +61,7 @@ def require() -> None:
         )
 
 
-def words(root: Path, options: ContainerOptions, variables: Mapping[str, str]) -> list[str]:
+def words(root: Path, options: ContainerOptions, variables: Mapping[str, str], status: int = -1) -> list[str]:
     """Returns the command that runs the program of the options in a sandbox.
 
     The variables of the image are arguments, because the loader of bwrap itself, outside of the sandbox, obeys some of
@@ -68,6 +71,7 @@ def words(root: Path, options: ContainerOptions, variables: Mapping[str, str]) -
         root: the files of an unpacked image.
         options: the command, with the entrypoint; its folders, work folder and network.
         variables: those that the image sets. `environ` has the others.
+        status: the file descriptor to which bubblewrap writes whether the program was started (`never_began`).
     """
     mounts: dict[str, list[str]] = {path: ["--tmpfs", path] for path in _EMPTY}
     mounts |= {"/dev": ["--dev", "/dev"], "/proc": ["--proc", "/proc"]}
@@ -79,6 +83,7 @@ def words(root: Path, options: ContainerOptions, variables: Mapping[str, str]) -
         places |= {PurePosixPath(path): stat.S_IFREG for path in shown}
     program = shutil.which("bwrap") or "bwrap"
     found = [program, *_SAFE, *([_NO_NAMESPACES] if _knows(program, _NO_NAMESPACES) else [])]
+    found += [_STATUS, str(status)] if status >= 0 and _knows(program, _STATUS) else []
     found += [] if options.network == "none" else ["--share-net"]
     for name in sorted(variables.keys() - options.environment.keys()):
         found += ["--setenv", name, variables[name]]
@@ -88,9 +93,18 @@ def words(root: Path, options: ContainerOptions, variables: Mapping[str, str]) -
     return [*found, "--remount-ro", "/", "--chdir", options.work or "/", "--", *options.command]
 
 
-@functools.cache
+def never_began(said: bytes) -> bool:
+    """Whether bubblewrap could not start the program, according to all that it has written about the status."""
+    return b'"child-pid"' in said and b'"exit-code"' not in said
+
+
 def _knows(program: str, option: str) -> bool:
-    return option in subprocess.run([program, "--help"], capture_output=True, text=True, check=False).stdout
+    return option in _help(program)
+
+
+@functools.cache
+def _help(program: str) -> str:
+    return subprocess.run([program, "--help"], capture_output=True, text=True, check=False).stdout
 
 
 def _of_image(root: Path, folder: str, places: Mapping[PurePosixPath, int]) -> Iterator[str]:

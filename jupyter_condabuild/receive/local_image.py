@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -64,15 +65,16 @@ class LocalImage:
         config = image.config
         options = replace(options, command=_command(config, options.command))
         variables = _variables(config)
-        if self.program == BUBBLEWRAP:
-            words = bubblewrap.words(image.root, options, variables)
-            environ = bubblewrap.environ(options.environment)
-        else:
-            words = apptainer.words(self.program, image.root, options, scratch)
-            environ = apptainer.environ(self.program, {**variables, **options.environment})
-        _check_length([*words, *map("=".join, environ.items())])
-        with image.held(), LocalProgram(words, environ) as program:
-            yield program
+        with tempfile.TemporaryFile() as said:
+            if self.program == BUBBLEWRAP:
+                words = bubblewrap.words(image.root, options, variables, said.fileno())
+                environ = bubblewrap.environ(options.environment)
+            else:
+                words = apptainer.words(self.program, image.root, options, scratch)
+                environ = apptainer.environ(self.program, {**variables, **options.environment})
+            _check_length([*words, *map("=".join, environ.items())])
+            with image.held(), LocalProgram(words, environ, said) as program:
+                yield program
 
 
 def sandbox(*, sif: bool = False) -> str:

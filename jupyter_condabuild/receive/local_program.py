@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -9,9 +10,14 @@ from typing import IO, Self
 
 from jupyter_condabuild.errors import EngineFault
 from jupyter_condabuild.oci.engine.containers import STOP_SECONDS, State
+from jupyter_condabuild.receive.bubblewrap import never_began
 from jupyter_condabuild.system import terminal as terminals
 from jupyter_condabuild.system.process_tree import GROUP, interrupt_below
 
+NOT_STARTED = 127
+"""The exit status of a program that could not be started, as of a shell and of an engine."""
+
+_FAULT_OF_SANDBOX = 1
 _LAST = 4000
 """The number of bytes at the end of the output that `log` returns."""
 
@@ -22,11 +28,15 @@ class LocalProgram:
     Args:
         words: the command that makes the sandbox and starts the program in it. The sandbox ends when this process does.
         environ: all variables of the command.
+        said: the file to which bubblewrap writes whether it has started the program; None if nothing writes there.
     """
 
-    def __init__(self, words: Sequence[str], environ: Mapping[str, str]) -> None:
+    def __init__(self, words: Sequence[str], environ: Mapping[str, str], said: IO[bytes] | None = None) -> None:
         self._words = list(words)
         self._environ = dict(environ)
+        self._said = said
+        if said:
+            os.set_inheritable(said.fileno(), True)
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
 
@@ -51,8 +61,8 @@ class LocalProgram:
             terminal: whether the program has a terminal of its own, to which every key goes, Ctrl-C too.
         """
         if terminal:
-            return terminals.run(self._words, self._environ)
-        self._start(subprocess.Popen(self._words, env=self._environ))
+            return self._status(terminals.run(self._words, self._environ))
+        self._start(subprocess.Popen(self._words, env=self._environ, pass_fds=self._passed))
         return self.wait()
 
     def start(self) -> None:
@@ -65,18 +75,31 @@ class LocalProgram:
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
+                pass_fds=self._passed,
                 **GROUP,
             )
         )
 
     def start_as_kernel(self) -> None:
         """Starts the program with the output of this process, and an input that ends when this process does."""
-        self._start(subprocess.Popen(self._words, env=self._environ, stdin=subprocess.PIPE, **GROUP))
+        more = {"stdin": subprocess.PIPE, "pass_fds": self._passed, **GROUP}
+        self._start(subprocess.Popen(self._words, env=self._environ, **more))
 
     def wait(self) -> int:
-        """Waits for the end of the program, and returns its exit status: 128 and the number of a signal after one."""
+        """Waits for the end of the program, and returns its exit status.
+
+        The status is 128 and the number of a signal after one, and `NOT_STARTED` if the program could not be started.
+        """
         status = self._running.wait()
-        return status if status >= 0 else 128 - status
+        return self._status(status if status >= 0 else 128 - status)
+
+    @property
+    def began(self) -> bool:
+        """Whether the program was started, as far as the sandbox has said."""
+        if not self._said:
+            return True
+        self._said.seek(0)
+        return not never_began(self._said.read())
 
     def state(self) -> State:
         """Returns the state of the program."""
@@ -94,6 +117,13 @@ class LocalProgram:
 
     def _start(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+
+    def _status(self, status: int) -> int:
+        return NOT_STARTED if status == _FAULT_OF_SANDBOX and not self.began else status
+
+    @property
+    def _passed(self) -> tuple[int, ...]:
+        return (self._said.fileno(),) if self._said else ()
 
     @property
     def _running(self) -> subprocess.Popen[bytes]:

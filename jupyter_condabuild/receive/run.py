@@ -134,7 +134,10 @@ def _run(
 ) -> int:
     if not options.ports:
         if isinstance(container, LocalProgram):
-            return container.attached(terminal=options.terminal)
+            status = container.attached(terminal=options.terminal)
+            if not container.began:
+                job.report(Log("The program did not start, as the line above says. The image may lack it.", "stderr"))
+            return status
         status = attach(container, terminal=options.terminal)
         _explain(container, job.report)
         return status

@@ -22,7 +22,7 @@ from jupyter_condabuild.receive import bubblewrap
 from tests.conftest import missing
 from tests.oci.tree.test_merged import layer
 from tests.parts.command_line import CommandLine
-from tests.parts.small_image import image, programs
+from tests.parts.small_image import image, program, programs, tar
 from tests.receive.image_kernels import SECONDS, Labmate, new_labmate, until
 
 SEEN = """
@@ -172,6 +172,19 @@ def test_without_bubblewrap_the_next_step_is_said(
     assert "jupyter condabuild recreate" in done.err
     done = labmate.run("kernel", "install", "--without-engine", "--memory", "4g", "localhost:1/a:1")
     assert (done.status, "nothing limits the memory" in done.err) == (2, True)
+
+
+def test_a_program_that_the_image_lacks_is_said(tmp_path: Path) -> None:
+    """The exit status is 127, as with an engine, also in a terminal. A program's own status 1 stays."""
+    fails = program(b"\xb8\x3c\0\0\0\xbf\x01\0\0\0\x0f\x05")  # exit(1)
+    archive.write(image([tar({"fails": fails}, 0o755)]), "", tmp_path / "tiny.tar")
+    command = CommandLine(tmp_path)
+    words: list[str | Path] = ["run", "--without-engine", "--yes", f"oci-archive:{tmp_path}/tiny.tar"]
+    done = command(*words, "nosuch")
+    assert (done.status, "The image may lack it" in done.err) == (127, True), done.err
+    assert command(*words, "/fails").status == 1
+    seen, status = command.in_a_terminal([*words, "nosuch"], "")
+    assert (status, "The image may lack it" in seen) == (127, True), seen
 
 
 def test_a_link_of_the_image_does_not_move_a_folder_of_the_user(tmp_path: Path) -> None:
