@@ -49,6 +49,7 @@ from jupyter_condabuild.system.process_tree import end_after
 from jupyter_condabuild.text import counted
 
 _CHUNK = 1 << 20
+_RECORDS = "conda-meta"
 
 
 @dataclass(frozen=True)
@@ -208,12 +209,17 @@ def _write(package: LinkedPackage, part: Path, spec: str) -> None:
 
 
 def _place(part: Path, path: str) -> Path:
-    """Makes room for a file: its folders, and no earlier file. Raises BadImage if a link leads out of the prefix."""
+    """Makes room for a file: its folders, and nothing earlier. Raises BadImage if a link leads out of the prefix."""
     target = part / path
     if not Path(os.path.realpath(target.parent)).is_relative_to(os.path.realpath(part)):
         raise BadImage(f"{path[:200]!r} is behind a link that leads out of the environment.")
+    for folder in reversed(target.relative_to(part).parents[:-1]):
+        if os.path.lexists(part / folder) and not (part / folder).is_dir():
+            (part / folder).unlink()  # as in a container of the image: the later file counts
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.is_symlink() or target.exists():
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    elif os.path.lexists(target):
         target.unlink()
     return target
 
@@ -228,8 +234,8 @@ def _add_own(image: Image, part: Path, prefix: Path) -> int:
             continue
         path = member.name.removeprefix(f"{PREFIX_IN_LAYER}/")
         fault = path_fault(path) or (link_fault(path, member.linkname) if member.issym() else "")
-        if member.issym() and path.split("/")[0] == "conda-meta":
-            fault = "a link where conda and this command write records"
+        if path == _RECORDS or (member.issym() and path.startswith(f"{_RECORDS}/")):
+            fault = "conda and this command write records there"
         if fault:
             raise BadImage(f"The image brings {path[:200]!r}, which is not allowed: {fault}.")
         target = _place(part, path)
@@ -261,8 +267,8 @@ def _files(image: Image) -> Iterator[Entry]:
 
 def _write_history(part: Path, found: Inspection) -> None:
     """Writes the history that conda wants, unless the image has one."""
-    history = part / "conda-meta/history"
-    if not os.path.lexists(history):
-        _place(part, "conda-meta/history").write_text(
+    history = f"{_RECORDS}/history"
+    if not os.path.lexists(part / history):
+        _place(part, history).write_text(
             f"# recreated by jupyter condabuild from {found.location} ({found.digest})\n"
         )

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from jupyter_condabuild.system import locks
 
-_MARK = ".condabuild-unfinished"
-"""The file that makes a folder ours to remove. The process that fills the folder holds a lock on it."""
+_MARK, _CONTENT = ".condabuild-unfinished", "content"
+"""The file that makes a folder ours to remove, and the folder beside it that gets the name. Nothing in the content can
+hide the mark. The process that fills the content holds a lock on the mark."""
 
 
 @contextmanager
 def unfinished(place: Path) -> Iterator[Path]:
-    """Makes a folder with another name beside `place`, which it becomes at the end of the context.
+    """Makes a folder in another one beside `place`, which it becomes at the end of the context.
 
     If the context raises, the folder is removed, and so are the folders above it that were made for it and are empty.
 
@@ -26,16 +27,18 @@ def unfinished(place: Path) -> Iterator[Path]:
     """
     missing = [folder for folder in place.parents if not folder.exists()]
     remove_abandoned(place)
-    part = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+    whole = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+    part = whole / _CONTENT
     try:
-        part.mkdir(parents=True)
-        with (part / _MARK).open("xb") as mark:
+        whole.mkdir(parents=True)
+        with (whole / _MARK).open("xb") as mark:
             locks.try_own(mark.fileno())
+            part.mkdir()
             yield part
             part.rename(place)
-        (place / _MARK).unlink()
+        shutil.rmtree(whole)
     except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(whole, ignore_errors=True)
         for folder in missing:
             with suppress(OSError):  # somebody else uses it
                 folder.rmdir()

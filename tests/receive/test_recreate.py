@@ -17,6 +17,8 @@ from tests.oci.tree.test_merged import layer
 from tests.parts.command_line import CommandLine
 from tests.parts.small_image import image
 
+MARK = ".condabuild-unfinished"
+
 
 def tree(prefix: Path) -> dict[str, str]:
     """Returns the files of an environment, with PREFIX for its path; without bytecode, records and caches."""
@@ -88,8 +90,9 @@ def test_an_environment_for_another_platform_is_refused_with_the_next_step(
         (("opt/env/b", "-> ../../outside"), "its target is outside"),
         (("opt/env/link/x", b"1"), "behind a link"),
         (("opt/env/b", "= opt/env/a"), "as a hard link"),
-        (("opt/env/conda-meta/history", "-> /etc/made"), "writes? records"),
-        (("opt/env/conda-meta", "-> /etc"), "writes? records"),
+        (("opt/env/conda-meta/history", "-> /etc/made"), "write records"),
+        (("opt/env/conda-meta", "-> /etc"), "write records"),
+        (("opt/env/conda-meta", b"1"), "write records"),
     ],
 )
 def test_the_layers_of_a_stranger_write_into_the_prefix_alone(
@@ -104,8 +107,24 @@ def test_the_layers_of_a_stranger_write_into_the_prefix_alone(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["part"]
 
 
+def test_what_the_image_has_instead_of_a_folder_or_a_file_counts(tmp_path: Path) -> None:
+    """As in a container of the image: a user may have replaced a folder of a package by a file, or the other way."""
+    part = tmp_path / "part"
+    (part / "share/folder").mkdir(parents=True)
+    (part / "share/folder/x").touch()
+    (part / "share/file").touch()
+    (part / "share/dangling").symlink_to("gone")
+    entries = (("opt/env/share/folder", b"1"), ("opt/env/share/file/x", b"2"), ("opt/env/share/dangling/x", b"3"))
+    recreate._add_own(image([layer(*entries)]), part, tmp_path / "prefix")
+    found = {str(path.relative_to(part)): path.read_bytes() for path in part.rglob("*") if path.is_file()}
+    assert found == {"share/folder": b"1", "share/file/x": b"2", "share/dangling/x": b"3"}
+
+
 def test_a_folder_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
-    """Nobody removes it meanwhile. After an error, there is what was there before, and nothing else."""
+    """Nobody removes it meanwhile. After an error, there is what was there before, and nothing else.
+
+    It may have any content, also a folder with the name of the mark.
+    """
     place = tmp_path / "above" / "envs" / "new"
 
     def fail() -> None:
@@ -124,6 +143,7 @@ def test_a_folder_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
         fail()
     assert [path.name for path in (tmp_path / "above").iterdir()] == ["mine"]
     with unfinished(place) as part:
-        (part / "file").touch()
-    assert [path.name for path in place.rglob("*")] == ["file"]
+        (part / MARK).mkdir()  # the name of our own mark, in an image
+        remove_abandoned(place)
+    assert [path.name for path in place.rglob("*")] == [MARK]
     assert list(place.parent.iterdir()) == [place]
