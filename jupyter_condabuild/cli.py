@@ -67,10 +67,8 @@ def parser(command: str = "") -> argparse.ArgumentParser:
             _fill(subparser, module, module.REQUEST)
             continue
         actions = subparser.add_subparsers(dest="action", metavar="ACTION", required=True)
-        for action, (request, help) in module.ACTIONS.items():
-            _fill(
-                actions.add_parser(action, help=help, description=request.__doc__.partition("\n")[0]), module, request
-            )
+        for action, (request, help, description) in module.ACTIONS.items():
+            _fill(actions.add_parser(action, help=help, description=description), module, request)
     return top
 
 

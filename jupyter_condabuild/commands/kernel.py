@@ -11,11 +11,26 @@ from jupyter_condabuild.requests.receive import KernelInstallRequest, KernelList
 
 HELP = "add the kernels of an image to Jupyter, list them, or remove them"
 ACTIONS = {
-    "install": (KernelInstallRequest, "add the kernels of an image to the launcher of Jupyter"),
-    "list": (KernelListRequest, "list the installed kernels, and whether their images have changed"),
-    "remove": (KernelRemoveRequest, "remove the kernels of an image"),
+    "install": (
+        KernelInstallRequest,
+        "add the kernels of an image to the launcher of Jupyter",
+        "Adds the kernels of an image to the launcher of Jupyter, after you have seen who built the image. A kernel "
+        "runs in a container of the image, with the folder of its notebook. It starts the same image until you install "
+        "it again.",
+    ),
+    "list": (
+        KernelListRequest,
+        "list the installed kernels, and whether their images have changed",
+        "Lists the installed kernels of images, and says if the name of an image means another image by now.",
+    ),
+    "remove": (
+        KernelRemoveRequest,
+        "remove the kernels of an image",
+        "Removes the kernels of an image from the launcher of Jupyter. REFERENCE is the image, or the name of a kernel "
+        "from the list. The image itself stays.",
+    ),
 }
-"""The actions of the command: the request and the help text of each."""
+"""The actions of the command: the request, the help text and the description of each."""
 
 
 def run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -284,6 +285,16 @@ def test_help_describes_each_command(run: CommandLine) -> None:
         assert f"| {heavy}\n" not in loaded
         assert f" {heavy}\n" not in loaded
     assert parser().prog == "jupyter condabuild"
+
+
+def test_help_says_what_each_command_does() -> None:
+    """The descriptions are for users: each begins with a verb. They have no marks of docstrings."""
+    (commands,) = parser()._subparsers._group_actions  # type: ignore[union-attr]
+    found = dict(commands.choices)  # type: ignore[arg-type]
+    (actions,) = found["kernel"]._subparsers._group_actions
+    for name, command in {**found, **actions.choices}.items():
+        assert re.fullmatch(r"[A-Z][a-z]+s .*\.", command.description.strip(), re.DOTALL), name
+        assert "``" not in command.format_help(), name
 
 
 def test_a_closed_pipe_is_no_error(run: CommandLine, rattler_prefix: Path) -> None:

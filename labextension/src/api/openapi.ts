@@ -1239,7 +1239,7 @@ export interface components {
             title: string;
             language: string;
             reference: string;
-            /** @description The digest of the image that the kernels start. */
+            /** @description The digest of the image that the user has seen. The kernels start this image; if packages were added (`add_ipykernel`), they start an image of this machine with the packages on top of it. */
             digest: string;
             /** @description The folder of the kernelspec. */
             folder: string;
