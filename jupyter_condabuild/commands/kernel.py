@@ -14,9 +14,7 @@ ACTIONS = {
     "install": (
         KernelInstallRequest,
         "add the kernels of an image to the launcher of Jupyter",
-        "Adds the kernels of an image to the launcher of Jupyter, after you have seen who built the image. A kernel "
-        "runs in a container of the image, with the folder of its notebook. It starts the same image until you install "
-        "it again.",
+        "Adds the kernels of an image to the launcher of Jupyter. A kernel runs in a container of the image.",
     ),
     "list": (
         KernelListRequest,
@@ -26,8 +24,7 @@ ACTIONS = {
     "remove": (
         KernelRemoveRequest,
         "remove the kernels of an image",
-        "Removes the kernels of an image from the launcher of Jupyter. REFERENCE is the image, or the name of a kernel "
-        "from the list. The image itself stays.",
+        "Removes the kernels of an image, or the kernel with the name REFERENCE. The image itself stays.",
     ),
 }
 """The actions of the command: the request, the help text and the description of each."""

@@ -269,6 +269,4 @@ def _write_history(part: Path, found: Inspection) -> None:
     """Writes the history that conda wants, unless the image has one."""
     history = f"{_RECORDS}/history"
     if not os.path.lexists(part / history):
-        _place(part, history).write_text(
-            f"# recreated by jupyter condabuild from {found.location} ({found.digest})\n"
-        )
+        _place(part, history).write_text(f"# recreated by jupyter condabuild from {found.location} ({found.digest})\n")
