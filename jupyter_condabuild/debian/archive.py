@@ -9,7 +9,6 @@ import gzip
 import io
 import lzma
 import re
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,11 +18,7 @@ from typing import IO, BinaryIO, cast
 
 from jupyter_condabuild.errors import UnsafePackage
 from jupyter_condabuild.streams import Counted, Stream
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from jupyter_condabuild.zstd import zstd
 
 LEAST_BYTES, RATIO = 16 << 20, 100
 """An archive may unpack to `LEAST_BYTES`, and to `RATIO` times its own size above that."""

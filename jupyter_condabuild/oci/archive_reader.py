@@ -5,16 +5,14 @@ Source: OCI image-spec v1.1 (image-layout.md), moby image specification v1.2 ("C
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import BinaryIO, Literal, TypeVar
 
 from jupyter_condabuild.errors import BadImage, ContentMismatch
+from jupyter_condabuild.oci.chunks import BadCompression, compression, plain
 from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.files import Files, FolderFiles, TarFiles
 from jupyter_condabuild.oci.image import (
@@ -25,6 +23,7 @@ from jupyter_condabuild.oci.image import (
     OCI_INDEX,
     OCI_LAYER_GZIP,
     OCI_LAYER_TAR,
+    OCI_LAYER_ZSTD,
     Descriptor,
     Digest,
     Image,
@@ -191,21 +190,23 @@ class Archive:
         The digest of a plain tar is its diff_id. A compressed file is read to compute its digest and its diff_id.
         """
         size = self._files.size(path) or 0
-        if not next(self._files.read(path), b"").startswith(b"\x1f\x8b"):
+        kind = compression(next(self._files.read(path), b""))
+        if not kind:
             return Descriptor(OCI_LAYER_TAR, diff_id, size)
-        compressed = _Hashing(self._files.read(path))
+        compressed, content = hashlib.sha256(), hashlib.sha256()
         try:
-            with gzip.GzipFile(fileobj=io.BufferedReader(compressed, 1 << 20)) as plain:
-                actual = Digest(hashlib.file_digest(plain, "sha256").hexdigest())
-        except (OSError, EOFError, zlib.error) as error:
+            for part in plain(_hashed(self._files.read(path), compressed)):
+                content.update(part)
+        except BadCompression as error:
             raise BadImage(
-                f"The layer {path[:200]!r} in {self._files.where} cannot be decompressed ({error})."
+                f"The layer {path[:200]!r} in {self._files.where} cannot be decompressed: {error}."
             ) from None
-        if actual != diff_id:
+        if Digest(content.hexdigest()) != diff_id:
             raise ContentMismatch(
                 f"The layer {path[:200]!r} in {self._files.where} does not match its diff_id {diff_id}.", _COPY_AGAIN
             )
-        return Descriptor(OCI_LAYER_GZIP, Digest(compressed.hash.hexdigest()), size)
+        media_type = OCI_LAYER_GZIP if kind == "gzip" else OCI_LAYER_ZSTD
+        return Descriptor(media_type, Digest(compressed.hexdigest()), size)
 
     def _only(self, matches: Sequence[_T], architecture: str, names: Sequence[str]) -> _T:
         """Returns the only match. Raises BadImage with the names in the archive if there is none, or several."""
@@ -267,25 +268,10 @@ class Blobs:
             )
 
 
-class _Hashing(io.RawIOBase):
-    """A file whose content comes from chunks. `hash` is the hash of all chunks that were read so far."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = b""
-        self.hash = hashlib.sha256()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._rest:
-            self._rest = next(self._chunks, b"")
-            self.hash.update(self._rest)
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
+def _hashed(chunks: Iterator[bytes], hasher: hashlib._Hash) -> Iterator[bytes]:
+    for chunk in chunks:
+        hasher.update(chunk)
+        yield chunk
 
 
 def blob_path(digest: Digest) -> str:

@@ -3,19 +3,17 @@
 Python's tarfile is not used for this: it reads extended headers of any size, and takes quadratic time for some of them
 (CVE-2024-6232).
 
-Source: OCI image-spec layer.md; RFC 1952 for gzip; POSIX pax interchange format (IEEE Std 1003.1-2017, pax).
+Source: OCI image-spec layer.md; POSIX pax interchange format (IEEE Std 1003.1-2017, pax).
 """
 
 from __future__ import annotations
 
 import io
 import tarfile
-import zlib
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
 
 from jupyter_condabuild.errors import BadImage
-from jupyter_condabuild.oci.chunks import as_file, decompressed
+from jupyter_condabuild.oci.chunks import BadCompression, as_file, plain
 from jupyter_condabuild.oci.files import EXTENDED, MOST_EXTENDED, extended_header, size_of
 from jupyter_condabuild.oci.image import BlobSource, Descriptor
 
@@ -24,7 +22,6 @@ MOST_ENTRIES = 5_000_000
 """The largest number of entries in a layer."""
 
 _BLOCK = 512
-_GZIP = b"\x1f\x8b"
 
 
 def entries(
@@ -38,29 +35,27 @@ def entries(
         limit: the largest number of bytes of the layer after decompression; None for any number.
 
     Raises:
-        BadImage: the layer is neither a tar nor a tar in gzip, or it has more than `limit` bytes, more than
+        BadImage: the layer is neither a tar nor a tar in gzip or zstd, or it has more than `limit` bytes, more than
             `MOST_ENTRIES` entries, or extended headers of more than `MOST_EXTENDED` bytes before one entry.
         ContentMismatch: the layer differs from its descriptor.
     """
     where = f"The layer {layer.digest}"
     chunks = source.read(layer)
     try:
-        file = as_file(_plain(chunks, limit, where))
+        file = as_file(_limited(plain(chunks), limit, where))
         yield from _entries(file, where)
         while file.read(CHUNK):
             pass
-    except zlib.error as error:
+    except BadCompression as error:
         raise BadImage(f"{where} cannot be decompressed: {error}.") from None
     for _ in chunks:
         pass  # the digest is verified with the last chunk
 
 
-def _plain(chunks: Iterator[bytes], limit: int | None, where: str) -> Iterator[bytes]:
-    """Yields the bytes of a tar, which may be compressed with gzip."""
-    first = next(chunks, b"")
-    whole = chain((first,), chunks)
+def _limited(parts: Iterable[bytes], limit: int | None, where: str) -> Iterator[bytes]:
+    """Yields the parts of a tar that are not empty. Raises BadImage after `limit` bytes."""
     size = 0
-    for part in decompressed(whole) if first.startswith(_GZIP) else whole:
+    for part in parts:
         size += len(part)
         if limit is not None and size > limit:
             raise BadImage(f"{where} has more than {limit} bytes after decompression.")

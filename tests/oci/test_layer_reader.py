@@ -6,14 +6,18 @@ import gzip
 import io
 import tarfile
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from jupyter_condabuild.errors import BadImage, ContentMismatch
 from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest
 from jupyter_condabuild.oci.layer_reader import entries
+from jupyter_condabuild.zstd import zstd
 from tests.parts.small_image import Memory
+
+WIDE = bytes.fromhex("28b52ffd0090010000")
+"""A frame of zstd whose reader must keep 256 MiB (RFC 8878, section 3.1.1.1.2)."""
 
 Found = list[tuple[str, str, bytes]]
 
@@ -35,9 +39,15 @@ def read(raw: bytes, limit: int | None = None) -> Found:
     ]
 
 
+def frames(data: bytes) -> bytes:
+    """Compresses with zstd in several frames, with one between them that a reader skips (RFC 8878, section 3.1.2)."""
+    skipped = bytes.fromhex("502a4d1803000000") + b"abc"
+    return zstd.compress(data[:700]) + skipped + zstd.compress(data[700:]) + skipped
+
+
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_every_entry_of_a_layer_is_read(form: int, pack: type[bytes]) -> None:
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd.compress, frames])
+def test_every_entry_of_a_layer_is_read(form: int, pack: Callable[[bytes], bytes]) -> None:
     """Long names and targets, folders, links and files are read, compressed or not. An entry can be skipped."""
     long = "a/" + "é" * 200
     out = io.BytesIO()
@@ -82,6 +92,9 @@ MANY = b"".join(pax("comment", b"c" * 100_000) for _ in range(12))
         (header("a", tarfile.REGTYPE, 1 << 40) + bytes(512), "cut off"),
         (b"\x1f\x8b" + bytes(100), "decompressed"),
         (gzip.compress(bytes(10_000), mtime=0)[:-4], "decompressed"),
+        (zstd.compress(bytes(10_000))[:4] + bytes(100), "decompressed"),
+        (zstd.compress(bytes(10_000))[:-4], "decompressed"),
+        (WIDE, "decompressed"),
         (b"no tar at all" * 100, "not a tar"),
         (b"", "cut off"),
     ],

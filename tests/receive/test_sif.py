@@ -8,12 +8,15 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from jupyter_condabuild.oci.image import OCI_MANIFEST
+from jupyter_condabuild.oci import archive
+from jupyter_condabuild.oci.image import OCI_LAYER_ZSTD, OCI_MANIFEST
 from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.location import ImageLocation
 from tests.oci.sif.sif_file import unpacked
 from tests.parts.command_line import CommandLine
+from tests.parts.image_tree import differences, tree_of
 from tests.parts.registry.pushing import connect, push_image
+from tests.parts.small_image import ETC, OPT, image, run
 
 
 def test_one_image_of_an_index_becomes_a_sif(registry: str, tmp_path: Path) -> None:
@@ -22,12 +25,12 @@ def test_one_image_of_an_index_becomes_a_sif(registry: str, tmp_path: Path) -> N
     name = f"{registry}/{repository}:v1"
     with connect(registry) as opened:
         place = opened.repository(repository)
-        image = push_image(place)
-        entry = replace(image.descriptor, platform={"os": "linux", "architecture": "amd64"})
+        pushed = push_image(place)
+        entry = replace(pushed.descriptor, platform={"os": "linux", "architecture": "amd64"})
         place.push_manifest(Index.make([entry]), "v1")
     done = command("sif", name, "--platform", "linux-64", "-o", tmp_path / "env.sif", "--json")
     assert done.status == 0, done.err
-    assert done.json["digest"] == str(image.descriptor.digest)
+    assert done.json["digest"] == str(pushed.descriptor.digest)
     assert list((unpacked(tmp_path / "env.sif", tmp_path / "files") / ".singularity.d").iterdir())
     assert command("sif", name, "--platform", "linux-64", "-o", tmp_path / "again.sif").status == 0
     assert (tmp_path / "again.sif").read_bytes() == (tmp_path / "env.sif").read_bytes()
@@ -36,6 +39,22 @@ def test_one_image_of_an_index_becomes_a_sif(registry: str, tmp_path: Path) -> N
     assert not (tmp_path / "other.sif").exists()
     assert command("sif", name).status == 2
     assert ImageLocation.parse_any(str(tmp_path / "env.sif")).kind == "sif"
+
+
+def test_layers_in_zstd_become_a_sif(tmp_path: Path) -> None:
+    """Another program has compressed the layers again. All files are the same, but the one that names the digest."""
+    gzip, plain, zstd = f"oci-archive:{tmp_path / 'gzip.tar'}", f"dir:{tmp_path / 'plain'}", f"oci:{tmp_path / 'zstd'}"
+    archive.write(image([ETC, OPT]), "", tmp_path / "gzip.tar", "oci-archive")
+    run("skopeo", "copy", "--dest-decompress", gzip, plain)
+    run("skopeo", "copy", "--dest-compress-format=zstd", plain, zstd)
+    layers = json.loads(run("skopeo", "inspect", "--raw", zstd))["layers"]
+    assert {layer["mediaType"] for layer in layers} == {OCI_LAYER_ZSTD}
+    command = CommandLine(tmp_path)
+    for name, source in (("gzip.sif", gzip), ("zstd.sif", zstd)):
+        done = command("sif", source, "-o", tmp_path / name)
+        assert done.status == 0, done.err
+    trees = [tree_of(unpacked(tmp_path / f"{kind}.sif", tmp_path / f"{kind}-files")) for kind in ("gzip", "zstd")]
+    assert list(differences(*trees)) == [".singularity.d/Singularity"]
 
 
 def test_a_sif_is_pushed_beside_its_image(registry: str, tmp_path: Path) -> None:

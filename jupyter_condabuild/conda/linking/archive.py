@@ -12,7 +12,6 @@ import hashlib
 import os
 import shutil
 import struct
-import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
@@ -34,11 +33,7 @@ from jupyter_condabuild.system import opening
 from jupyter_condabuild.system.links import make_link
 from jupyter_condabuild.system.owners import others_can_write, writable_by_others
 from jupyter_condabuild.text import size_text
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from jupyter_condabuild.zstd import zstd
 
 LEAST_BYTES, RATIO = 16 << 20, 200
 """An archive may unpack to `LEAST_BYTES`, and to `RATIO` times its own size above that.

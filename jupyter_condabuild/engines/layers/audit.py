@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -18,7 +17,7 @@ from jupyter_condabuild.distribution.layer_index import Claim, LayerIndex
 from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LayerForged
 from jupyter_condabuild.events import Event, Log
-from jupyter_condabuild.oci.chunks import decompressed
+from jupyter_condabuild.oci.chunks import BadCompression, plain
 from jupyter_condabuild.oci.image import Digest
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.inputs import Inputs
@@ -126,15 +125,15 @@ def check(
 
 
 def _content(claim: Claim, size: int, stopped: threading.Event) -> Digest | None:
-    """Returns the diff_id of the blob of a claim, or None if its content is not exactly `size` bytes of a gzip file."""
+    """Returns the diff_id of the blob of a claim, or None if its content is not exactly `size` bytes."""
     content, total = hashlib.sha256(), 0
     try:
-        for part in decompressed(claim.repository.read(claim.descriptor)):
+        for part in plain(claim.repository.read(claim.descriptor)):
             content.update(part)
             total += len(part)
             if total > size or stopped.is_set():
                 return None
-    except (zlib.error, ContentMismatch):
+    except (BadCompression, ContentMismatch):
         return None
     return Digest(content.hexdigest()) if total == size else None
 

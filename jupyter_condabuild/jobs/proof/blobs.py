@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections.abc import Iterator
-from itertools import chain
 
 from jupyter_condabuild.errors import BadImage, ContentMismatch
 from jupyter_condabuild.events import Progress, Report
 from jupyter_condabuild.jobs.proof.findings import Findings
-from jupyter_condabuild.oci.chunks import decompressed
+from jupyter_condabuild.oci.chunks import BadCompression, plain
 from jupyter_condabuild.oci.image import BlobSource, Descriptor, Digest, Image, ImageConfig
-
-_GZIP = b"\x1f\x8b"
 
 
 def diff_ids(image: Image, report: Report, findings: Findings) -> tuple[Digest | None, ...]:
@@ -38,7 +33,7 @@ def diff_ids(image: Image, report: Report, findings: Findings) -> tuple[Digest |
             if layer.digest not in known:
                 known[layer.digest] = _content(image, layer)
             found.append(known[layer.digest])
-        except (ContentMismatch, zlib.error) as error:
+        except (ContentMismatch, BadCompression) as error:
             findings.is_another(f"layer {number} ({layer.digest})", f"its bytes cannot be used: {error}")
             found.append(None)
             continue
@@ -59,12 +54,10 @@ def titles(config: ImageConfig) -> list[str]:
 
 
 def _content(source: BlobSource, layer: Descriptor) -> Digest:
-    chunks = iter(source.read(layer))
-    first = next(chunks, b"")
+    chunks = source.read(layer)
     content = hashlib.sha256()
-    whole: Iterator[bytes] = chain((first,), chunks)
-    for part in decompressed(whole) if first.startswith(_GZIP) else whole:
+    for part in plain(chunks):
         content.update(part)
-    for _ in whole:
+    for _ in chunks:
         pass  # the digest is verified with the last chunk
     return Digest(content.hexdigest())

@@ -18,8 +18,8 @@ from jupyter_condabuild.errors import BadImage, ContentMismatch, DiskFull, Store
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.archive import Archive, Kind
 from jupyter_condabuild.oci.image import (
-    OCI_LAYER_GZIP,
     OCI_LAYER_TAR,
+    OCI_LAYER_ZSTD,
     Descriptor,
     Digest,
     Image,
@@ -180,9 +180,7 @@ def test_an_image_without_a_name_can_be_read(small: Image, kind: Kind, tmp_path:
 
 def test_a_docker_archive_with_a_zstd_layer_is_refused(small: Image, tmp_path: Path) -> None:
     """A zstd layer in a docker-archive would fail at a labmate's `docker load`, so the writer refuses it."""
-    layers = [
-        {**layer.to_json(), "mediaType": OCI_LAYER_GZIP.replace("gzip", "zstd")} for layer in small.manifest.layers
-    ]
+    layers = [{**layer.to_json(), "mediaType": OCI_LAYER_ZSTD} for layer in small.manifest.layers]
     raw = canonical_json({**json.loads(small.manifest.raw), "layers": layers})
     with pytest.raises(BadImage, match="zstd"):
         archive.write(

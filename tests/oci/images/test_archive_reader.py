@@ -8,7 +8,7 @@ import resource
 import subprocess
 import tarfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from jupyter_condabuild.oci.image import (
     Manifest,
     canonical_json,
 )
+from jupyter_condabuild.zstd import zstd
 from tests.parts.small_image import ETC, NAME, OPT, add, content, image, members, run, tar
 
 
@@ -199,16 +200,35 @@ def test_a_wrong_blob_is_an_error(oci: Path, small: Image) -> None:
             layers_of(oci)
 
 
-def test_a_wrong_layer_in_a_docker_archive_is_an_error(small: Image, tmp_path: Path) -> None:
+def docker_archive(layer: bytes, path: Path) -> Path:
+    """Writes a docker-archive of an image with one layer, whose content is `ETC` as the configuration says."""
+    with tarfile.open(path, "w") as out:
+        add(out, "manifest.json", json.dumps([{"Config": "c", "RepoTags": None, "Layers": ["l"]}]).encode())
+        add(out, "c", image([ETC]).config)
+        add(out, "l", layer)
+    return path
+
+
+def test_a_wrong_layer_in_a_docker_archive_is_an_error(tmp_path: Path) -> None:
     """A layer that does not match its diff_id is refused, both compressed and uncompressed."""
-    for layer in (OPT, gzip.compress(OPT), gzip.compress(ETC)[:-9], b"\x1f\x8bnot gzip"):
-        with tarfile.open(tmp_path / "docker.tar", "w") as out:
-            config = image([ETC]).config
-            add(out, "manifest.json", json.dumps([{"Config": "c", "RepoTags": None, "Layers": ["l"]}]).encode())
-            add(out, "c", config)
-            add(out, "l", layer)
-        with pytest.raises((BadImage, ContentMismatch)):
-            layers_of(tmp_path / "docker.tar")
+    for pack, magic in ((gzip.compress, b"\x1f\x8b"), (zstd.compress, b"\x28\xb5\x2f\xfd")):
+        for layer in (OPT, pack(OPT), pack(ETC)[:-9], magic + b"something else"):
+            with pytest.raises((BadImage, ContentMismatch)):
+                layers_of(docker_archive(layer, tmp_path / "docker.tar"))
+
+
+@pytest.mark.parametrize(("pack", "name"), [(bytes, "tar"), (gzip.compress, "tar+gzip"), (zstd.compress, "tar+zstd")])
+def test_a_layer_of_a_docker_archive_has_any_compression(
+    pack: Callable[[bytes], bytes], name: str, tmp_path: Path
+) -> None:
+    """The image has the layer as the file has it, with the media type of its compression."""
+    layer = pack(ETC)
+    with Archive(docker_archive(layer, tmp_path / "docker.tar")) as saved:
+        found = saved.image("amd64")
+        (descriptor,) = found.manifest.layers
+        assert b"".join(found.read(descriptor)) == layer
+    assert (descriptor.digest, descriptor.size) == (Digest.of(layer), len(layer))
+    assert descriptor.media_type == f"application/vnd.oci.image.layer.v1.{name}"
 
 
 def test_an_archive_cut_anywhere_is_an_error(written: Path) -> None:
