@@ -18,7 +18,7 @@ from typing import IO, BinaryIO, cast
 
 from jupyter_condabuild.errors import UnsafePackage
 from jupyter_condabuild.streams import Counted, Stream
-from jupyter_condabuild.zstd import zstd
+from jupyter_condabuild.system.zstd import zstd
 
 LEAST_BYTES, RATIO = 16 << 20, 100
 """An archive may unpack to `LEAST_BYTES`, and to `RATIO` times its own size above that."""

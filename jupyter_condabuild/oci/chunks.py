@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Literal
 
-from jupyter_condabuild.zstd import zstd
+from jupyter_condabuild.system.zstd import zstd
 
 PART = 1 << 20
 """The largest number of bytes that are decompressed at once."""

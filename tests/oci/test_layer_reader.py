@@ -13,7 +13,7 @@ import pytest
 from jupyter_condabuild.errors import BadImage, ContentMismatch
 from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest
 from jupyter_condabuild.oci.layer_reader import entries
-from jupyter_condabuild.zstd import zstd
+from jupyter_condabuild.system.zstd import zstd
 from tests.parts.small_image import Memory
 
 WIDE = bytes.fromhex("28b52ffd0090010000")

@@ -32,8 +32,8 @@ from jupyter_condabuild.streams import Counted, Stream
 from jupyter_condabuild.system import opening
 from jupyter_condabuild.system.links import make_link
 from jupyter_condabuild.system.owners import others_can_write, writable_by_others
+from jupyter_condabuild.system.zstd import zstd
 from jupyter_condabuild.text import size_text
-from jupyter_condabuild.zstd import zstd
 
 LEAST_BYTES, RATIO = 16 << 20, 200
 """An archive may unpack to `LEAST_BYTES`, and to `RATIO` times its own size above that.

@@ -28,7 +28,7 @@ from jupyter_condabuild.oci.image import (
     Manifest,
     canonical_json,
 )
-from jupyter_condabuild.zstd import zstd
+from jupyter_condabuild.system.zstd import zstd
 from tests.parts.small_image import ETC, NAME, OPT, add, content, image, members, run, tar
 
 
