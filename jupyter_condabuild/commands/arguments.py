@@ -52,7 +52,7 @@ def request_of(arguments: argparse.Namespace, kind: type[R]) -> R:
         return kind.parse(_read(arguments.request))
     given = {name: getattr(arguments, name) for name, (_, option) in kind.options().items() if option.is_argument}
     if "prefix" in given:
-        given["prefix"] = _prefix(given["prefix"], given.get("lockfile"))
+        given["prefix"] = _prefix(given["prefix"], given.get("lockfile"), active=kind.takes_active(given))
     if "source" in given:
         given["source"] = given["source"] or os.environ.get("CONDA_PREFIX", "")
     settings = Settings.load()
@@ -70,8 +70,11 @@ def _read(file: str) -> Any:
             raise UsageError(f"The request is not JSON: {error}.") from None
 
 
-def _prefix(given: str | None, lockfile: str | None) -> str | None:
+def _prefix(given: str | None, lockfile: str | None, *, active: bool) -> str | None:
     """Returns the absolute path of the given environment, or else of the active one; None with a lock file.
+
+    Args:
+        active: whether the active environment counts. If not, the result is None if none is given.
 
     Raises UsageError if both an environment and a lock file are given, or if no environment is given or active.
     """
@@ -80,6 +83,8 @@ def _prefix(given: str | None, lockfile: str | None) -> str | None:
             raise UsageError("An environment and --lockfile are both given.", "Give only one of them.")
         return None
     prefix = given or os.environ.get("CONDA_PREFIX", "")
+    if not given and not active:
+        return None
     if not prefix:
         raise UsageError(
             "No environment is given, and no environment is active.",

@@ -107,6 +107,8 @@ def run(request: ExportRequest, report: Report) -> Exported:
         locked = lock_report(request.prefix, report, request.exclude_editable)
         environment = locked.environment
         lockfile, warnings = locked.lockfile, locked.warnings
+    elif not request.lockfile:
+        lockfile = jupyter_files.lock_inside(named(reference), request, request.platform, report)
     else:
         read = read_lockfile(request.lockfile, request, report, other=True)
         lockfile = without_editable(read, request.exclude_editable)

@@ -14,9 +14,12 @@ from string import Template
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Report
+from jupyter_condabuild.image.opener import lock_in, open_image
 from jupyter_condabuild.image.paths import USER, WORK
+from jupyter_condabuild.image.platforms import architecture_of
 from jupyter_condabuild.jobs.exported_files import Exported
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.build import JobRequest
 from jupyter_condabuild.requests.job_context import open_job
 from jupyter_condabuild.text import listed
@@ -44,6 +47,18 @@ def pinned(reference: Reference, request: JobRequest, report: Report) -> Referen
         with open_job(request, report) as job:
             digest = job.repository(reference).manifest(reference.target).descriptor.digest
     return replace(reference, tag="", digest=digest)
+
+
+def lock_inside(reference: Reference, request: JobRequest, platform: str, report: Report) -> Lockfile:
+    """Returns the lock file inside an image in a registry.
+
+    Args:
+        platform: that of the image, if the name has images for several; empty for that of this machine.
+
+    Raises BadImage, LockfileError, RegistryError.
+    """
+    with open_job(request, report) as job:
+        return lock_in(open_image(ImageLocation.parse(str(reference)), job, architecture_of(platform)))
 
 
 def jupyterhub(image: Reference) -> Exported:

@@ -152,6 +152,15 @@ class Request:
                 value[name] = with_registry(value[name], settings.registry)
         return cls.parse({**given, **value} if given.keys() - cls.options().keys() else value)
 
+    @classmethod
+    def takes_active(cls, given: Mapping[str, Any]) -> bool:  # noqa: ARG003  for subclasses
+        """Whether the active environment is the source of a request that names none.
+
+        Args:
+            given: the values that the user gives, by the names of the options.
+        """
+        return True
+
     def to_json(self) -> dict[str, Any]:
         """Returns the request as a JSON object. `parse` makes an equal request from this object."""
         return {item.name: _dump(getattr(self, item.name)) for item in fields(self)}

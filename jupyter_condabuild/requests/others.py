@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, get_args
+from typing import Any, ClassVar, get_args
 
 from jupyter_condabuild.conda.lockfile import Format
 from jupyter_condabuild.errors import UsageError
@@ -35,6 +35,9 @@ EXPORTS = (
     *("jupyterhub", "jupyter-scheduler", "binder", "spdx", "cyclonedx"),
 )
 """The kinds of files that the command `export` writes."""
+
+_OF_IMAGES = ("slurm", "jupyter-scheduler")
+"""The kinds of files that only run an image that is in a registry: without a source, the image says what it has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +240,11 @@ class ExportRequest(JobRequest, RecipeRequest):
         client=True,
         shown=False,
     )
+
+    @classmethod
+    def takes_active(cls, given: Mapping[str, Any]) -> bool:
+        """Whether the active environment is the source of a request that names none."""
+        return given["kind"] not in _OF_IMAGES
 
     def __post_init__(self) -> None:
         """Raises UsageError if there is no kind, or if files that make or push the image cannot use its name."""

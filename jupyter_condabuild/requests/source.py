@@ -64,7 +64,7 @@ def exclude_editable() -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceRequest(LockfileRequest, OtherPlatformRequest):
-    """The source of an image: an environment (`prefix`) or a lock file (`lockfile`), exactly one of the two.
+    """The source of an image: an environment (`prefix`) or a lock file (`lockfile`), one of the two.
 
     `default_platforms` are those for which an environment of macOS or Windows is solved if the request names no
     platform.
@@ -90,9 +90,13 @@ class SourceRequest(LockfileRequest, OtherPlatformRequest):
         return self.platform or ("" if can_be_in_an_image else next(iter(self.default_platforms), ""))
 
     def __post_init__(self) -> None:
-        """Raises UsageError unless exactly one of `prefix` and `lockfile` is given, and their options fit."""
+        """Raises UsageError unless exactly one of `prefix` and `lockfile` is given, and their options fit.
+
+        A request that does not take the active environment (`takes_active`) may have neither.
+        """
         super().__post_init__()
-        check_one_source(self.label, self.prefix, self.lockfile)
+        if self.prefix or self.lockfile or self.takes_active(vars(self)):
+            check_one_source(self.label, self.prefix, self.lockfile)
         if self.prefix and (self.environment or self.category):
             raise UsageError(
                 f"--{'environment' if self.environment else 'category'} chooses from a lock file, but "

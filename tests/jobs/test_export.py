@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from jupyter_condabuild.planning.own_files.ignore_files import DOCKERIGNORE, IGN
 from jupyter_condabuild.requests.others import ExportRequest
 from tests.conftest import missing
 from tests.engines.test_dockerfile import HASH, conda, lockfile
-from tests.parts.builds import install, small_channel
+from tests.parts.builds import Workshop, install, small_channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.command_line import CommandLine
 from tests.parts.engines import DockerWorkshop
@@ -185,6 +186,27 @@ def test_the_slurm_job_runs_a_command_in_the_sif(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["run", "--env", "PYTHONNOUSERSITE=1", sif, "python", "my script.py"]
     with_gpu = slurm_job(tmp_path, made, SLURM_JOB_GPUS="0").stdout.splitlines()
     assert with_gpu == ["run", "--env", "PYTHONNOUSERSITE=1", "--nv", "./env.sif"]
+
+
+def test_the_name_of_an_image_is_enough_for_files_that_run_it(
+    workshop: Workshop, registry: str, rattler_prefix: Path, tmp_path: Path
+) -> None:
+    """The lock file inside the image says what it starts and has. The active environment is another one."""
+    packages = [(Metadata(name, "1", noarch="generic"), []) for name in ("jupyterlab", "ipykernel")]
+    made = install(tmp_path / "env", small_channel(tmp_path / "channel", packages), "jupyterlab", "ipykernel")
+    reference = f"{registry}/alone-{uuid.uuid4().hex}/env:v1"
+    digest = workshop.build(made, reference=reference, push=True).event.digest
+    run = CommandLine(tmp_path)
+    run.environ["CONDA_PREFIX"] = str(rattler_prefix)
+    assert run("export", "slurm", "-t", reference).status == 0
+    assert "starts what the image starts: JupyterLab" in (tmp_path / "env.slurm").read_text()
+    assert run("export", "jupyter-scheduler", "-t", reference).status == 0
+    assert f"env@{digest}" in (tmp_path / "image_jobs.py").read_text()
+    refused = run("export", "slurm", "-t", reference.replace("v1", "v2"))
+    assert (refused.status, "v2" in refused.err) == (1, True), refused.err
+    assert run("export", "slurm", rattler_prefix, "-t", reference, "--force").status == 0
+    assert "starts what the image starts: Python" in (tmp_path / "env.slurm").read_text()
+    assert run("export", "slurm").status == 2
 
 
 def test_the_slurm_job_names_a_missing_sif_and_how_to_reach_jupyterlab(tmp_path: Path) -> None:
