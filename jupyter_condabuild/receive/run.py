@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import secrets
 import socket
+import sys
 import threading
 import time
 import urllib.request
@@ -31,6 +33,8 @@ from jupyter_condabuild.text import clean
 
 JUPYTER_PORT = 8888
 """The port of JupyterLab in a container."""
+
+_USUAL = "127.0.0.1"
 
 START_SECONDS = 60
 """The time that JupyterLab has to answer."""
@@ -65,6 +69,8 @@ def run(request: RunRequest, report: Report, ask: Ask) -> int:
             return _run_here(request, fetch(found, where, job), found.command, job, wants_gpu=found.wants_gpu)
         remove_abandoned(where)
         options = replace(_options(request, found.command, found.wants_gpu), image=bring(found, where, job))
+        if where.is_desktop:  # it forwards this address
+            options = replace(options, address=_USUAL)
         with said_without_gpus(where, options), Container(where, options) as container:
             return _run(request, options, container, partial(_address, container, options), job)
 
@@ -77,15 +83,15 @@ def _consent(request: RunRequest, found: Inspection | SifFile, ask: Ask) -> None
 def _run_here(
     request: RunRequest, image: LocalImage, command: tuple[str, ...], job: JobContext, *, wants_gpu: bool = False
 ) -> int:
-    """Runs a program without an engine. JupyterLab listens on 127.0.0.1 only: it has the network of this machine."""
+    """Runs a program without an engine. JupyterLab listens at its own address: it has the network of this machine."""
     if request.gpus == "all" and image.program == BUBBLEWRAP:
         raise UsageError("A sandbox of bubblewrap has no GPUs.", "Use an engine or Apptainer, or --gpus none.")
     options = replace(_options(request, command, wants_gpu), work=WORK)
     if options.ports:
-        port = request.port or _free_port()
+        port = request.port or _free_port(options.address)
         # JupyterLab takes an option once. It listens here alone: 0.0.0.0 would be every address of this machine.
         rest = [word for word in options.command or command if not word.startswith(("--ip=", "--port="))]
-        here = ("--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0")
+        here = (f"--ip={options.address}", f"--port={port}", "--ServerApp.port_retries=0")
         options = replace(options, command=(*rest, *here), ports={JUPYTER_PORT: port})
     with image.run(options, job.folder()) as program:
         return _run(request, options, program, lambda: _lab(options.ports[JUPYTER_PORT], options), job)
@@ -119,6 +125,7 @@ def _options(request: RunRequest, default: tuple[str, ...], wants_gpu: bool) -> 
         environment=environment,
         folders={WORK: request.folder.resolve()},
         ports=ports,
+        address=_USUAL if request.port else _own_address(),
         network="none" if request.network == "none" else "",
         gpus=request.gpus == "all" or (request.gpus == "auto" and wants_gpu and has_gpu()),
         terminal=not is_lab and has_terminal(),
@@ -162,11 +169,23 @@ def _address(container: Container, options: ContainerOptions) -> str:
 
 
 def _lab(port: int, options: ContainerOptions) -> str:
-    return f"http://127.0.0.1:{port}/lab?token={options.environment['JUPYTER_TOKEN']}"
+    return f"http://{options.address}:{port}/lab?token={options.environment['JUPYTER_TOKEN']}"
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
+def _own_address() -> str:
+    """Returns a loopback address for one JupyterLab.
+
+    A browser sends its cookies for an address to every port of the address (RFC 6265, section 8.5). At 127.0.0.1, an
+    image would get the login of the user's own Jupyter server. Only Linux has all addresses of 127.0.0.0/8, and a
+    browser of Windows reaches only the usual one of a Linux in WSL.
+    """
+    if sys.platform != "linux" or "microsoft" in platform.release().lower():
+        return _USUAL
+    return ".".join(("127", *(str(1 + secrets.randbelow(254)) for _ in range(3))))
+
+
+def _free_port(address: str) -> int:
+    with socket.create_server((address, 0)) as server:
         return int(server.getsockname()[1])
 
 

@@ -62,7 +62,8 @@ class ContainerOptions:
         user: ``UID:GID``; empty for the user of the image.
         folders: the folders of the machine, by their paths in the container.
         work: the working folder of the program; empty for that of the image.
-        ports: for each port of the container, the port of this machine's loopback address; 0 for a free one.
+        ports: for each port of the container, the port of this machine; 0 for a free one.
+        address: the address of this machine that has the ports: a loopback address.
         network: the network mode; empty for the engine's own.
         memory: the memory that the container may use, in bytes; 0 for no limit.
         terminal: whether the program gets a terminal.
@@ -77,6 +78,7 @@ class ContainerOptions:
     folders: Mapping[str, Path] = field(default_factory=dict)
     work: str = ""
     ports: Mapping[int, int] = field(default_factory=dict)
+    address: str = "127.0.0.1"
     network: str = ""
     memory: int = 0
     gpus: bool = False
@@ -115,7 +117,7 @@ class Container:
             host = client.create_host_config(
                 network_mode=options.network or None,
                 mounts=mounts,
-                port_bindings={port: ("127.0.0.1", here or None) for port, here in options.ports.items()},
+                port_bindings={port: (options.address, here or None) for port, here in options.ports.items()},
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges", "label=disable"],
                 init=True,
