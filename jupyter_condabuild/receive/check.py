@@ -14,6 +14,7 @@ from jupyter_condabuild.events import Log, Report
 from jupyter_condabuild.files import read_regular
 from jupyter_condabuild.oci.engine.containers import Container, ContainerOptions, remove_abandoned
 from jupyter_condabuild.oci.engine.daemon import Daemon
+from jupyter_condabuild.oci.tree.unpacked import folder_of
 from jupyter_condabuild.receive.consent import Ask, consents
 from jupyter_condabuild.receive.host_libraries import debian_package, missing_library
 from jupyter_condabuild.receive.imports import PROGRAM, SECONDS, imports_of
@@ -35,11 +36,17 @@ _MOST_WANTED = 100_000
 
 @dataclass(frozen=True)
 class Checked:
-    """The result of a check: for each module, the error of its import, or an empty text."""
+    """The result of a check: for each module, the error of its import, or an empty text.
+
+    `missing` is the size in bytes of what the engine lacks, if that is the reason why nothing was imported; else 0.
+    `from_packages` says that the modules are those of the packages that the builder asked for, and of no notebook.
+    """
 
     reference: str
     digest: str
     errors: Mapping[str, str]
+    missing: int = 0
+    from_packages: bool = False
 
     @property
     def works(self) -> bool:
@@ -50,7 +57,14 @@ class Checked:
         """Returns the result as a JSON object."""
         failed = [self._failure(module) for module, error in self.errors.items() if error]
         imported = [module for module, error in self.errors.items() if not error]
-        return {"reference": self.reference, "digest": self.digest, "imported": imported, "failed": failed}
+        return {
+            "reference": self.reference,
+            "digest": self.digest,
+            "imported": imported,
+            "failed": failed,
+            "missing": self.missing,
+            "from_packages": self.from_packages,
+        }
 
     def _failure(self, module: str) -> dict[str, str]:
         library = missing_library(self.errors[module])
@@ -80,15 +94,20 @@ def run(request: CheckRequest, report: Report, ask: Ask) -> Checked:
     with open_job(request, report) as job:
         where = engine_or_sandbox(request, Path.cwd(), job)
         found = inspect(request, job)
-        packages = [] if request.notebook else sorted({split_depend(spec)[0] for spec in found.requested})
+        packages = [] if modules else sorted({split_depend(spec)[0] for spec in found.requested})
         if not modules and not packages:
             raise UsageError(
-                "Nothing can be imported: the notebooks import no module, or the image does not say what its builder "
+                "Nothing can be imported: no notebook imports a module, and the image does not say what its builder "
                 "asked for.",
                 "Name a notebook whose imports are tried: --notebook FILE.",
             )
+        if found.lockfile and not found.lockfile.python:
+            raise UsageError("Nothing can be imported: the image has no Python.")
         if not consents(request, found, ask):
             raise UsageError("The image is not checked, because you do not want to run it.")
+        missing = _missing(found, where, job)
+        if 0 <= request.most_missing < missing:
+            return Checked(str(found.location), found.digest, {}, missing)
         out = job.folder()
         wanted = json.dumps({"modules": sorted(modules), "packages": packages})
         if len(wanted) > _MOST_WANTED:
@@ -106,7 +125,15 @@ def run(request: CheckRequest, report: Report, ask: Ask) -> Checked:
         )
         report(Log("Importing modules."))
         status, said = _run(options, found, where, job)
-        return Checked(str(found.location), found.digest, _result(out / "result.json", status, said))
+        errors = _result(out / "result.json", status, said)
+        return Checked(str(found.location), found.digest, errors, from_packages=not modules)
+
+
+def _missing(found: Inspection, where: Daemon | str, job: JobContext) -> int:
+    """Returns the bytes that have to be brought to this machine, or into its engine, before the image can run."""
+    if isinstance(where, str):
+        return 0 if folder_of(found.image, job.store).is_dir() else found.size
+    return found.size if found.missing is None else found.missing
 
 
 def _run(options: ContainerOptions, found: Inspection, where: Daemon | str, job: JobContext) -> tuple[int, str]:

@@ -173,8 +173,9 @@ class RecreateRequest(InspectRequest):
 class CheckRequest(InspectRequest):
     """An image whose modules are imported in a container. `yes` and `seen` are as in `RunRequest`.
 
-    `notebook` are notebooks whose imports are tried; without one, the modules of the packages that the builder asked
-    for.
+    `notebook` are notebooks whose imports are tried; without imports, the modules of the packages that the builder
+    asked for. `most_missing` is the number of bytes of the image that the engine may lack; if it lacks more, the image
+    is not checked. -1: any number.
     """
 
     label: ClassVar[str] = "The check request"
@@ -185,6 +186,7 @@ class CheckRequest(InspectRequest):
     without_engine: bool = without_engine()
     yes: bool = option(False, "run the image, whoever built it, without a question", "--yes")
     seen: str = seen()
+    most_missing: int = option(-1)
 
     def __post_init__(self) -> None:
         """Raises UsageError if there is no image, or no such notebook."""

@@ -12,6 +12,15 @@ from tornado.iostream import StreamClosedError
 from jupyter_condabuild.errors import BadRequest, NotThere
 from jupyter_condabuild.server import archives, docs, schemas
 from jupyter_condabuild.server.lockfiles import FILE_NAMES
+from jupyter_condabuild.server.receive.handlers import (
+    CheckHandler,
+    ChecksHandler,
+    KernelsHandler,
+    RecreationHandler,
+    RecreationsHandler,
+    RunHandler,
+    RunsHandler,
+)
 from jupyter_condabuild.server.resource import Resource, guarded
 from jupyter_condabuild.server.service import Service
 from jupyter_condabuild.server.stream import frames
@@ -81,72 +90,6 @@ class InspectionsHandler(Resource):
     async def post(self) -> None:
         """Describes the image without a pull."""
         self.reply(await self.service.inspect(schemas.inspection(self.request.body)))
-
-
-class KernelsHandler(Resource):
-    """The kernels of images that are installed for this user."""
-
-    @guarded("read", "kernels")
-    async def get(self) -> None:
-        """Lists them."""
-        self.reply(await self.service.image_kernels.all())
-
-    @guarded("write", "kernels")
-    async def post(self) -> None:
-        """Installs the kernels of an image, or says that the installation still runs."""
-        installed = await self.service.install_kernels(schemas.kernel(self.request.body))
-        self.reply(installed or {"kernels": []}, 200 if installed else 202)
-
-    @guarded("write", "kernels")
-    async def delete(self) -> None:
-        """Removes a kernel."""
-        self.reply(await self.service.image_kernels.remove(self.get_query_argument("name")))
-
-
-class RunsHandler(Resource):
-    """JupyterLab in containers of images."""
-
-    @guarded("read", "runs")
-    async def get(self) -> None:
-        """Lists the runs."""
-        self.reply(self.service.runs.all())
-
-    @guarded("write", "runs")
-    async def post(self) -> None:
-        """Starts JupyterLab in a container."""
-        self.reply(await self.service.run(schemas.image_run(self.request.body)), 201)
-
-
-class RunHandler(Resource):
-    """One run."""
-
-    @guarded("write", "runs")
-    async def delete(self, id: str) -> None:
-        """Ends it, and removes its container."""
-        self.reply(await self.service.runs.end(id))
-
-
-class RecreationsHandler(Resource):
-    """Conda environments that are made of images."""
-
-    @guarded("read", "recreations")
-    async def get(self) -> None:
-        """Lists those of this server."""
-        self.reply(self.service.recreations.all())
-
-    @guarded("write", "recreations")
-    async def post(self) -> None:
-        """Starts to make one."""
-        self.reply(await self.service.recreate(schemas.recreation(self.request.body)), 201)
-
-
-class RecreationHandler(Resource):
-    """One environment that is made of an image."""
-
-    @guarded("write", "recreations")
-    async def delete(self, id: str) -> None:
-        """Cancels it, and removes what was made of it."""
-        self.reply(await self.service.recreations.end(id))
 
 
 class ExportsHandler(Resource):
@@ -373,6 +316,8 @@ def routes(service: Service) -> list[tuple[str, type[Resource], dict[str, Any]]]
         ("condabuild/runs/([^/]+)", RunHandler, arguments),
         ("condabuild/recreations", RecreationsHandler, arguments),
         ("condabuild/recreations/([^/]+)", RecreationHandler, arguments),
+        ("condabuild/checks", ChecksHandler, arguments),
+        ("condabuild/checks/([^/]+)", CheckHandler, arguments),
         ("condabuild/exports", ExportsHandler, arguments),
         ("condabuild/prune", PruneHandler, arguments),
         ("condabuild/logins", LoginsHandler, arguments),

@@ -41,6 +41,7 @@ _WRITING: Mapping[str, type] = {"folder": str, "replace": bool}
 _EXPORT: Mapping[str, type] = {**SOURCES, **_WRITING, **_members(ExportRequest)}
 _DIFF_SIDES: Mapping[str, type] = {**SIDES, "build": str}
 _DIFF: Mapping[str, type] = {"before": dict, "after": dict}
+_CHECK: Mapping[str, type] = {"build": str, "notebook": str, "download": bool}
 _LOGIN: Mapping[str, type] = {"registry": str, "user": str, "password": str}
 
 
@@ -115,6 +116,12 @@ def recreation(body: bytes) -> dict[str, Any]:
     for name in ("reference", "seen", "target"):
         _with(value, name)
     return value
+
+
+def check(body: bytes) -> dict[str, Any]:
+    """Parses a `CheckRequest` of openapi.yaml. Raises BadRequest."""
+    value = _with(_checked(_object(body), _CHECK), "build")
+    return {"notebook": "", "download": False, **value}
 
 
 def login(body: bytes) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from jupyter_condabuild.server.kernels import Kernels
 from jupyter_condabuild.server.lockfiles import FILE_NAMES, Lockfiles
 from jupyter_condabuild.server.logins import Logins
 from jupyter_condabuild.server.probes import Probes
+from jupyter_condabuild.server.receive.checks import Checks
 from jupyter_condabuild.server.receive.kernels import ImageKernels
 from jupyter_condabuild.server.receive.recreations import Recreations
 from jupyter_condabuild.server.receive.runs import Runs
@@ -73,11 +74,13 @@ class Service:
         self.image_kernels = ImageKernels(settings, self._runner)
         self.runs = Runs()
         self.recreations = Recreations()
+        self.checks = Checks(settings)
 
     async def close(self) -> None:
         """Ends the commands and probes that run. The builds continue."""
         await self.runs.close()
         await self.recreations.close()
+        await self.checks.close()
         await self.image_kernels.close()
         await self._runner.close()
         await self._probes.close()
@@ -133,6 +136,12 @@ class Service:
         allowed = self._settings.allow_prefixes
         await asyncio.to_thread(path_checks.new_environment, request.target, self._root, allowed)
         return await self.recreations.start(request)
+
+    async def check(self, body: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """Returns the object `Check` of openapi.yaml for a `CheckRequest`, and whether the check is new."""
+        record = await self.builds.record(body["build"])
+        notebook = body["notebook"] and path_checks.below(self._root, body["notebook"], "notebook")
+        return await self.checks.start(record, notebook or None, download=body["download"])
 
     async def export(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the object `Export` of openapi.yaml for an `ExportRequest`. With `folder`, writes the files."""

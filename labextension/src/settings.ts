@@ -21,16 +21,30 @@ export function applySettings(
     const text = (key: string): string => (typeof composite[key] === 'string' ? composite[key] : '');
     announcer.enabled = composite['notify'] !== false;
     announcer.desktop.enable(composite['desktop'] === true);
-    model.prefer({
+    const preferred: Partial<Form> = {
       destination: (text('destination').replace('auto', '')) as Form['destination'],
       tagStyle: text('tag') as Form['tagStyle'],
       base: text('base'),
       include: text('include'),
-      strict: composite['strict'] === true
-    });
+      strict: composite['strict'] === true,
+      check: composite['check'] !== false
+    };
+    // What a person has chosen in the form stays if another setting changes.
+    const changed = Object.entries(preferred).filter(([key, value]) => value !== applied[key as keyof Form]);
+    applied = preferred;
+    model.prefer(Object.fromEntries(changed));
   };
+  let applied: Partial<Form> = {};
   settings.changed.connect(apply);
   apply();
+  model.changed.connect(() => {
+    // The checkbox of the panel is the setting: it outlives the page.
+    const { check } = model.state.form;
+    if (check !== applied.check) {
+      applied = { ...applied, check };
+      void settings.set('check', check);
+    }
+  });
 }
 
 /** The members of a schema that are displayed. */

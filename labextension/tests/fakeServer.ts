@@ -4,6 +4,8 @@ import type {
   Build,
   BuildRequest,
   Builds,
+  Check,
+  CheckRequest,
   Change,
   Difference,
   Environments,
@@ -32,7 +34,7 @@ import type {
 } from '../src/api/contract';
 import type { Server } from '../src/api/server';
 import type { Follower } from '../src/api/updates';
-import { aBuild, aKernel, anInspection, aRecreation, aSnapshot, aStatus } from './things';
+import { aBuild, aCheck, aKernel, anInspection, aRecreation, aSnapshot, aStatus } from './things';
 
 /** A server whose answers a test gives at any time or never. It records its requests. */
 export class FakeServer implements Server {
@@ -68,6 +70,9 @@ export class FakeServer implements Server {
   /** The environments that are made of images, and the requests for them. */
   made: Recreation[] = [];
   asked: RecreationRequest[] = [];
+  /** The checks of images, and the requests for them. */
+  checked: Check[] = [];
+  checksAsked: CheckRequest[] = [];
   now = aStatus();
   kernels: Environments = { kernels: [], kernelspecs: [] };
   private last: Partial<Snapshot> = {};
@@ -87,7 +92,7 @@ export class FakeServer implements Server {
   }
 
   async environments(): Promise<Environments> {
-    this.check();
+    this.refuse();
     return this.kernels;
   }
 
@@ -117,13 +122,13 @@ export class FakeServer implements Server {
   }
 
   async login({ registry, user }: LoginRequest): Promise<Login> {
-    this.check();
+    this.refuse();
     this.kept.push(`${user}@${registry}`);
     return { registry, user, place: '/home/ada/.docker/config.json', tested: true };
   }
 
   async exports(request: ExportRequest): Promise<Export> {
-    this.check();
+    this.refuse();
     this.exported.push(request);
     const files = [{ path: '.github/workflows/image.yml', text: 'on: push', executable: false }];
     return { files, next: 'Commit them.', warnings: [], written: 'folder' in request ? [`${request.folder}/Dockerfile`] : [] };
@@ -153,7 +158,7 @@ export class FakeServer implements Server {
 
   async inspect(reference: string): Promise<Inspection> {
     this.inspected.push(reference);
-    this.check();
+    this.refuse();
     return { ...this.image, reference };
   }
 
@@ -162,7 +167,7 @@ export class FakeServer implements Server {
   }
 
   async installKernels(image: SeenImage): Promise<ImageKernel[]> {
-    this.check();
+    this.refuse();
     this.installed.push(image);
     this.imageKernelsNow = [aKernel({ reference: image.reference, digest: image.seen, way: image.without_engine ? 'bubblewrap' : 'engine' })];
     return this.imageKernelsNow;
@@ -177,7 +182,7 @@ export class FakeServer implements Server {
   }
 
   async startRun(image: SeenImage): Promise<ImageRun> {
-    this.check();
+    this.refuse();
     const { reference, seen } = image;
     this.ran.push(image);
     const run: ImageRun = { id: 'ef'.repeat(8), reference, digest: seen, state: 'starting', address: '', complete: 0, total: 0, fault: null };
@@ -194,7 +199,7 @@ export class FakeServer implements Server {
   }
 
   async recreate(request: RecreationRequest): Promise<Recreation> {
-    this.check();
+    this.refuse();
     this.asked.push(request);
     this.made = [aRecreation({ digest: request.seen })];
     return aRecreation({ digest: request.seen });
@@ -206,8 +211,24 @@ export class FakeServer implements Server {
     return found?.state === 'running' ? { ...found, state: 'cancelled' } : (found ?? aRecreation({ state: 'cancelled' }));
   }
 
+  async checks(): Promise<Check[]> {
+    return this.checked;
+  }
+
+  async check(request: CheckRequest): Promise<Check> {
+    this.refuse();
+    this.checksAsked.push(request);
+    this.checked = [aCheck({ build: request.build })];
+    return aCheck({ build: request.build });
+  }
+
+  async endCheck(build: string): Promise<Check> {
+    this.checked = [];
+    return aCheck({ build, state: 'cancelled' });
+  }
+
   async builds(): Promise<Builds> {
-    this.check();
+    this.refuse();
     return { builds: this.known, total: this.known.length + this.older };
   }
 
@@ -217,7 +238,7 @@ export class FakeServer implements Server {
 
   async start(request: BuildRequest): Promise<Build> {
     this.started.push(request);
-    this.check();
+    this.refuse();
     const build = aBuild({ id: String(this.started.length).padStart(16, 'a'), state: 'running' });
     this.known = [build, ...this.known];
     return build;
@@ -228,7 +249,7 @@ export class FakeServer implements Server {
   }
 
   async forget(id: string): Promise<void> {
-    this.check();
+    this.refuse();
     this.forgotten.push(id);
   }
 
@@ -264,7 +285,7 @@ export class FakeServer implements Server {
     return build;
   }
 
-  private check(): void {
+  private refuse(): void {
     if (this.refuses) {
       throw this.refuses;
     }

@@ -1,6 +1,6 @@
 /** A build, a snapshot and a status in the form of the server. Tests can change them. */
 
-import type { Build, Finished, ImageKernel, Inspection, Recreation, Snapshot, Status } from '../src/api/contract';
+import type { Build, Check, Finished, ImageKernel, Inspection, Recreation, Snapshot, Status } from '../src/api/contract';
 
 export const DIGEST = `sha256:${'ab'.repeat(32)}`;
 
@@ -182,6 +182,23 @@ export function aKernel(change: Partial<ImageKernel> = {}): ImageKernel {
     folder: '/home/ada/.local/share/jupyter/kernels/env-v1-0123abcd',
     way: 'engine',
     news: '',
+    ...change
+  };
+}
+
+export function aCheck(change: Partial<Check> = {}): Check {
+  return {
+    build: '0123456789abcdef',
+    notebook: '',
+    state: 'running',
+    started: 1000,
+    step: '',
+    complete: 0,
+    total: 0,
+    missing: 0,
+    imported: [],
+    failed: [],
+    fault: null,
     ...change
   };
 }

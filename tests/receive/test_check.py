@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import docker
 import pytest
 
-from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.errors import NotThere, UsageError
 from jupyter_condabuild.receive.host_libraries import debian_package, missing_library
 from jupyter_condabuild.receive.imports import imports_of
+from jupyter_condabuild.server.history import Record
+from jupyter_condabuild.server.receive import checks
+from jupyter_condabuild.settings import Settings
 from tests.parts.builds import Workshop
 from tests.parts.command_line import CommandLine
 
@@ -66,6 +73,51 @@ def test_a_build_can_be_checked_at_once(
     assert (tmp_path / "image.tar").exists()
     done = command(*words, "-o", tmp_path / "image.sif")
     assert (done.status, "--check needs" in done.err) == (2, True)
+
+
+def test_the_server_checks_the_image_of_a_build(
+    changed_image: Path, docker_client: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine gets a large image only after a confirmation. A result stays until another check or its removal.
+
+    A notebook without imports is as good as none.
+    """
+    used = notebook(tmp_path / "a.ipynb", "import tqdm, needsgl")
+    empty = notebook(tmp_path / "empty.ipynb", "1 + 1")
+    asked = {"push": False, "load": False, "archive": f"oci-archive:{changed_image}"}
+    ending = {"type": "finished", "reference": "", "digest": ""}
+    build = Record(1, "ab" * 8, "", "build", "finished", asked, {}, 0.0, *(None,) * 8, ending)
+    all_checks = checks.Checks(replace(Settings(), store_dir=str(tmp_path / "store")))
+
+    async def checked(file: Path, *, download: bool) -> dict[str, Any]:
+        view, new = await all_checks.start(build, file, download=download)
+        assert (view["state"], new) == ("running", True)
+        assert (await all_checks.start(build, file, download=download))[1] is False
+        while view["state"] == "running":
+            await asyncio.sleep(0.05)
+            [view] = all_checks.all()["checks"]
+        return view
+
+    async def promises() -> None:
+        with pytest.raises(NotThere, match="no image"):
+            await all_checks.start(replace(build, ending={"type": "failed"}), used, download=False)
+        monkeypatch.setattr(checks, "MOST_MISSING", 0)
+        view = await checked(used, download=False)
+        assert (view["state"], view["missing"] > 1 << 20, view["imported"]) == ("too_large", True, [])
+        view = await checked(used, download=True)
+        assert (view["state"], view["notebook"], view["imported"]) == ("finished", "a.ipynb", ["tqdm"]), view
+        [failed] = view["failed"]
+        assert [failed[name] for name in ("module", "library", "debian_package")] == ["needsgl", "libGL.so.1", "libgl1"]
+        assert await all_checks.start(build, used, download=False) == (view, False)
+        view = await checked(empty, download=True)
+        assert ({"tqdm", "pip"} <= set(view["imported"]), view["failed"], view["notebook"]) == (True, [], "")
+        assert (await all_checks.start(build, used, download=True))[1] is True
+        assert (await all_checks.end(build.id))["state"] == "cancelled"
+        assert all_checks.all() == {"checks": []}
+        with pytest.raises(NotThere):
+            await all_checks.end(build.id)
+
+    asyncio.run(promises())
 
 
 def test_the_imports_of_a_notebook(tmp_path: Path) -> None:

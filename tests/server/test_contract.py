@@ -33,6 +33,7 @@ FEW = {
     "POST /condabuild/kernels": 20,
     "GET /condabuild/kernels": 5,
     "POST /condabuild/recreations": 20,
+    "POST /condabuild/checks": 20,
 }
 """Fewer valid cases for operations whose answers take long: each is a process that asks an engine or a registry."""
 
@@ -72,12 +73,12 @@ class Real:
     """The name of the kernelspec of that kernel."""
 
     def last(self, kind: str) -> str:
-        """The id of the last run of the image, or of its last recreation. Older ones are dropped.
+        """The id of the last run of the image, or of its last recreation, or of its check. Older ones are dropped.
 
         A run has failed: the image has no JupyterLab. So has a recreation: its packages are in no channel.
         """
         known = self.server.client.get(f"condabuild/{kind}").json()[kind]
-        return str(known[-1]["id"]) if known else "none"
+        return str(known[-1]["build" if kind == "checks" else "id"]) if known else "none"
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +176,8 @@ def _make_real(case: schemathesis.Case, real: Real) -> None:
             case.query["name"] = real.kernel
     elif path.endswith("/recreations"):
         case.body = {"reference": "oci-archive:saved.tar", "seen": real.image, "target": "envs/recreated"}
+    elif path.endswith("/checks"):
+        case.body = {"build": real.saved}
     elif path.endswith("/logins"):
         fill = {"POST": body, "DELETE": case.query}.get(case.method)
         if isinstance(fill, dict):
@@ -206,6 +209,8 @@ def _make_real(case: schemathesis.Case, real: Real) -> None:
         if "/runs/" in path
         else real.last("recreations")
         if "/recreations/" in path
+        else real.last("checks")
+        if "/checks/" in path
         else real.spare
         if case.method == "DELETE"
         else real.saved

@@ -63,6 +63,8 @@ export type ImageKernels = Schemas['ImageKernels'];
 export type ImageRun = Schemas['Run'];
 export type Recreation = Schemas['Recreation'];
 export type RecreationRequest = Schemas['RecreationRequest'];
+export type Check = Schemas['Check'];
+export type CheckRequest = Schemas['CheckRequest'];
 /** How an image runs. */
 export type Way = Schemas['Way'];
 /** An image that a person has seen: its name, the digest of its description, and whether it runs without an engine. */

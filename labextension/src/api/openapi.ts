@@ -249,6 +249,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/condabuild/checks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the modules of images can be imported */
+        get: operations["getChecks"];
+        put?: never;
+        /**
+         * Start the image of a finished build once, and import modules
+         * @description The container has no network and no folder of the user. An engine that lacks more than 200 MiB of the image gets it only with `download`:
+         *     otherwise the state becomes `too_large`. `getChecks` has the progress and the result. 429 (`queue_full`): five images are being checked already.
+         */
+        post: operations["postCheck"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/condabuild/checks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["BuildId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Cancel the check of the image of a build, or remove its result */
+        delete: operations["deleteCheck"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/condabuild/exports": {
         parameters: {
             query?: never;
@@ -1306,6 +1347,56 @@ export interface components {
             add_kernel: string;
             fault: components["schemas"]["Error"] | null;
         };
+        CheckRequest: {
+            /** @description The id of a finished build. */
+            build: string;
+            /**
+             * @description The notebook whose imports are tried, relative to the server's root folder. Without one, and if it imports nothing, they are the modules of the conda packages that the builder asked for.
+             * @default
+             */
+            notebook?: string;
+            /**
+             * @description The engine gets all of the image that it lacks.
+             * @default false
+             */
+            download?: boolean;
+        };
+        Checks: {
+            checks: components["schemas"]["Check"][];
+        };
+        Check: {
+            /** @description The id of the build. */
+            build: string;
+            /** @description The name of the notebook. Empty without one */
+            notebook: string;
+            /**
+             * @description `too_large`: the engine lacks `missing` bytes of the image, and nothing was imported. `failed`: nothing could be tried; `fault` has the reason.
+             * @enum {string}
+             */
+            state: "running" | "finished" | "too_large" | "failed" | "cancelled";
+            started: number;
+            /** @description `pull` or `load` while the engine gets the image, `import` while modules are imported; empty before. */
+            step: string;
+            /** @description The bytes that the engine has got. */
+            complete: number;
+            total: number;
+            /** @description With `too_large`: the bytes that the engine lacks. Otherwise 0. */
+            missing: number;
+            /** @description The modules that can be imported. */
+            imported: string[];
+            failed: components["schemas"]["FailedImport"][];
+            fault: components["schemas"]["Error"] | null;
+        };
+        /** @description A module that cannot be imported. */
+        FailedImport: {
+            module: string;
+            /** @example ImportError: libGL.so.1: cannot open shared object file: No such file or directory */
+            error: string;
+            /** @description The library of the system that is missing. Empty if the error names none. */
+            library: string;
+            /** @description The Debian package of the library, as `apt` of a build takes it. Empty if it is not known. */
+            debian_package: string;
+        };
         /** @description Exactly one of kernel_id, kernel_name, prefix and lockfile. Every kind except dockerfile needs a reference. */
         ExportRequest: {
             /** @enum {string} */
@@ -2126,6 +2217,84 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Recreation"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getChecks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The checks that run and the last results. They end with the server. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Checks"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    postCheck: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckRequest"];
+            };
+        };
+        responses: {
+            /** @description The image is being checked already, or the modules of the same notebook were imported. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Check"];
+                };
+            };
+            /** @description It is being checked. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Check"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteCheck: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["BuildId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It has ended. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Check"];
                 };
             };
             default: components["responses"]["Error"];

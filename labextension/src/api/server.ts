@@ -7,6 +7,8 @@ import type {
   Build,
   BuildRequest,
   Builds,
+  Check,
+  CheckRequest,
   Difference,
   Environments,
   Export,
@@ -69,6 +71,12 @@ export interface Server {
   recreate(request: RecreationRequest): Promise<Recreation>;
   /** Cancel one. */
   endRecreation(id: string): Promise<Recreation>;
+  /** The checks of images that run, and the last results. */
+  checks(): Promise<Check[]>;
+  /** Import modules in the image of a build. */
+  check(request: CheckRequest): Promise<Check>;
+  /** Cancel the check of the image of a build, or remove its result. */
+  endCheck(build: string): Promise<Check>;
   /** Files of one kind. With a folder, they are written there. */
   exports(request: ExportRequest): Promise<Export>;
   /** The text of a lock file. */
@@ -212,6 +220,18 @@ export class RestServer implements Server {
 
   endRecreation(id: string): Promise<Recreation> {
     return this.requestJson(`recreations/${encodeURIComponent(id)}`, 'DELETE');
+  }
+
+  async checks(): Promise<Check[]> {
+    return (await this.background.take(() => this.requestJson<{ checks: Check[] }>('checks'))).checks;
+  }
+
+  check(request: CheckRequest): Promise<Check> {
+    return this.requestJson('checks', 'POST', request);
+  }
+
+  endCheck(build: string): Promise<Check> {
+    return this.requestJson(`checks/${encodeURIComponent(build)}`, 'DELETE');
   }
 
   builds(): Promise<Builds> {

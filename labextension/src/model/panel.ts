@@ -5,6 +5,7 @@ import { Signal, type ISignal } from '@lumino/signaling';
 import type { Build, BuildRequest, Login } from '../api/contract';
 import type { Server } from '../api/server';
 import { BuildList } from './buildList';
+import { Checks } from './checks';
 import { Choices } from './choices';
 import { Comparisons } from './comparisons';
 import { Deciding } from './deciding';
@@ -12,6 +13,7 @@ import { Environment } from './environment';
 import { ExportedFiles } from './exports';
 import { faultOf } from './fault';
 import { Generation } from './generation';
+import { Looking } from './looking';
 import { News, type Refusal } from './news';
 import { OpenedImages } from './openedImage';
 import { Registries } from './registries';
@@ -19,9 +21,6 @@ import { contentsRequest, formAgain, formRequest, imageOf, sameAgain } from './r
 import { shownBuild, type Form, type PanelState, type Subject } from './state';
 import { Store } from './store';
 import { NO_KERNELS, Trials, type Kernels } from './trial';
-
-/** The time between two looks at the environment while the panel is visible, in milliseconds. */
-const LOOK_INTERVAL = 5000;
 
 export class PanelModel {
   private readonly store = new Store();
@@ -33,6 +32,8 @@ export class PanelModel {
   readonly trials: Trials;
   /** The image that a person opens by its name. */
   readonly images: OpenedImages;
+  /** Whether the modules of new images can be imported. */
+  readonly checks: Checks;
   /** Files for an image. */
   readonly exports: ExportedFiles;
   private readonly environment: Environment;
@@ -44,7 +45,7 @@ export class PanelModel {
   private readonly registries: Registries;
   /** The view that is displayed. */
   private readonly views = new Generation();
-  private looking: ReturnType<typeof setInterval> | undefined;
+  private readonly looking = new Looking(() => this.look());
 
   constructor(
     private readonly server: Server,
@@ -53,6 +54,7 @@ export class PanelModel {
     this.news = new News(this.store);
     this.trials = new Trials(server, this.store, kernels);
     this.images = new OpenedImages(server, this.store, this.trials);
+    this.checks = new Checks(server, this.store);
     this.exports = new ExportedFiles(server);
     this.registries = new Registries(server, this.store);
     this.environment = new Environment(server, this.store, () => void this.registries.check());
@@ -89,6 +91,7 @@ export class PanelModel {
     this.attend(false);
     this.environment.dispose();
     this.images.dispose();
+    this.checks.dispose();
     this.builds.dispose();
     this.store.dispose();
     Signal.clearData(this);
@@ -149,25 +152,16 @@ export class PanelModel {
     await this.environment.read();
   }
 
-  /**
-   * Look at the environment and at the builds now and every few seconds while a person sees the panel. The environment is
-   * read again when it has changed.
-   *
-   * @param sees - Whether the panel is visible, in a visible page.
-   */
+  /** Look at the environment and at the builds while a person sees the panel. A changed environment is read again. */
   attend(sees: boolean): void {
     this.store.set({ attended: sees });
-    clearInterval(this.looking);
-    this.looking = undefined;
-    if (sees) {
-      const look = (): void => {
-        void this.builds.discover();
-        if (!this.state.shown && !this.state.comparison && !this.state.opened && !this.state.starting) {
-          void this.environment.check();
-        }
-      };
-      this.looking = setInterval(look, LOOK_INTERVAL);
-      look();
+    this.looking.attend(sees);
+  }
+
+  private look(): void {
+    void this.builds.discover();
+    if (!this.state.shown && !this.state.comparison && !this.state.opened && !this.state.starting) {
+      void this.environment.check();
     }
   }
 
@@ -298,6 +292,7 @@ export class PanelModel {
     if (id) {
       this.news.removeBuild(id);
       this.builds.follow(id);
+      void this.checks.load();
       this.comparisons.loadChanges();
     }
   }
@@ -343,6 +338,7 @@ export class PanelModel {
     try {
       const build = await this.server.start(request);
       this.builds.add(build);
+      this.checks.started(build);
       if (isDisplayed()) {
         this.show(build.id);
       }
@@ -384,6 +380,7 @@ export class PanelModel {
     if (this.state.shown !== build.id || this.state.comparison) {
       this.news.add({ ended: build });
     }
+    this.checks.ended(build);
     // The destination now has the image of the build.
     void this.environment.plan();
     this.endedSignal.emit(build);

@@ -60,6 +60,7 @@ export function formAgain(request: Build['request'], state: PanelState): Form {
     ...EMPTY_FORM,
     ...contentsOf(request),
     tagStyle: state.form.tagStyle,
+    check: state.form.check,
     notebook,
     include: notebook ? '' : include,
     reference,

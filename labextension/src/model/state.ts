@@ -1,6 +1,6 @@
 /** The state of the panel. */
 
-import type { Build, Change, Engine, Fault, Installer, Licenses, Logins, Permission, Snapshot, Source, Status } from '../api/contract';
+import type { Build, Change, Check, Engine, Fault, Installer, Licenses, Logins, Permission, Snapshot, Source, Status } from '../api/contract';
 import type { Connection } from '../api/updates';
 import { NO_EVENTS, type BuildProgress } from './build';
 import type { NewsItem } from './news';
@@ -55,6 +55,8 @@ export interface Form extends EnvironmentForm, Target {
   pull: boolean;
   include: string;
   strict: boolean;
+  /** Whether the modules of a new image are imported after its build. */
+  check: boolean;
 }
 
 /** The default values of the form. */
@@ -70,7 +72,8 @@ export const EMPTY_FORM: Form = {
   installer: '',
   pull: false,
   include: '',
-  strict: false
+  strict: false,
+  check: true
 };
 
 export interface Comparison {
@@ -142,6 +145,8 @@ export interface PanelState {
   opened: OpenedImage | null;
   /** The image whose kernel the person wants, and what became of it. */
   trial: Trial | null;
+  /** Whether the modules of images can be imported, by the build's id. */
+  checks: Readonly<Record<string, Check>>;
 }
 
 export const INITIAL: PanelState = {
@@ -175,7 +180,8 @@ export const INITIAL: PanelState = {
   comparison: null,
   news: [],
   opened: null,
-  trial: null
+  trial: null,
+  checks: {}
 };
 
 export function shownBuild(state: PanelState): Build | null {

@@ -2,6 +2,7 @@
 
 import React, { useId } from 'react';
 
+import { hasEngine } from '../model/checks';
 import { engineOf, existingBuild, replaces, type PanelState } from '../model/state';
 import { shortDigest } from '../model/units';
 import { destinationOf, obstacleOf } from '../model/possible';
@@ -157,6 +158,11 @@ export function Options(props: { state: PanelState }): JSX.Element {
       <Check checked={form.strict} onChange={strict => model.edit({ strict })}>
         {trans.__('Refuse what cannot be reproduced')}
       </Check>
+      {hasEngine(status) && (
+        <Check checked={form.check} onChange={check => model.edit({ check })}>
+          {trans.__('Check the new image: import what the notebook imports')}
+        </Check>
+      )}
     </div>
   );
 }

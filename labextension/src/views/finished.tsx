@@ -1,15 +1,18 @@
 /** A finished build: how to use its image, and the sizes of its packages. */
 
 import { checkIcon } from '@jupyterlab/ui-components';
-import React, { useState } from 'react';
+import React, { useMemo, useState } from 'react';
 
 import type { Build, Finished as Result } from '../api/contract';
+import { checkLines } from '../model/checks';
+import { Lines } from '../model/lines';
 import { archiveOf } from '../model/request';
 import { progressOf, type PanelState } from '../model/state';
 import { secondsText, shortDigest, sizeText } from '../model/units';
 import { Actions } from './actions';
 import { Bytes } from './bytes';
 import { Changes } from './changes';
+import { CheckLine } from './check';
 import { useSurroundings } from './context';
 import { Exports } from './exports';
 import { Log } from './log';
@@ -53,6 +56,7 @@ export function Finished(props: { build: Build; result: Result; state: PanelStat
         <span className="jp-CondaBuild-mono">{shortDigest(result.digest)}</span>
         <CopyButton text={result.digest} label={trans.__('Copy the digest')} />
       </div>
+      <CheckLine build={build} state={state} />
       <TryBuild key={result.digest} build={build} state={state} />
       <Share commands={build.share} />
       <EarlierWarnings warnings={progress.warnings} />
@@ -98,6 +102,9 @@ function Afterwards(props: { build: Build; state: PanelState }): JSX.Element {
   const { build, state } = props;
   const progress = progressOf(state, build.id);
   const lockfile = build.command === 'build' ? build.result?.environment : '';
+  const check = state.checks[build.id];
+  // Lists of lines share a buffer that only the newest of them may extend: the log's own list stays the newest.
+  const lines = useMemo(() => Lines.NONE.with([...progress.lines.slice(), ...checkLines(check)]), [progress.lines, check]);
   const exported = lockfile && { lockfile, reference: build.result?.reference || build.request.reference };
   return (
     <>
@@ -113,7 +120,7 @@ function Afterwards(props: { build: Build; state: PanelState }): JSX.Element {
         )}
       </div>
       {files && exported && <Exports exported={exported} />}
-      {log && <Log lines={progress.lines} missed={progress.missed} name={buildName(build)} />}
+      {log && <Log lines={lines} missed={progress.missed} name={buildName(build)} />}
     </>
   );
 }

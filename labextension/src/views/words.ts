@@ -80,6 +80,7 @@ export function labelWord(trans: TranslationBundle, label: string): string {
     built: trans.__('built'),
     pushed: trans.__('pushed'),
     warning: trans.__('warning'),
+    check: trans.__('check'),
     finished: trans.__('finished'),
     failed: trans.__('failed'),
     cancelled: trans.__('cancelled')
