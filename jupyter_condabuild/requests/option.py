@@ -6,6 +6,7 @@ test compares them with openapi.yaml.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
@@ -17,6 +18,7 @@ from jupyter_condabuild.oci.location import ImageLocation, has_prefix
 from jupyter_condabuild.settings import Settings, setting_of
 
 _METADATA = "option"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Option(NamedTuple):
@@ -167,9 +169,11 @@ class Request:
 
 
 def _is_local(item: Field[Any], text: str) -> bool:
-    """Whether a text names a file, a folder or an image of the engine, and the option accepts such a name."""
+    """Whether a text names a file, a folder, a digest or an image of the engine, and the option accepts such a name."""
     if str(item.type) == "Reference | None":
         return False
+    if _DIGEST.fullmatch(text):
+        return True
     return text.startswith((".", "/", "~")) or has_prefix(text) or Path(text).exists()
 
 

@@ -40,7 +40,7 @@ _KEPT_MEMBERS = ("kernel_id", "kernel_name", "lockfile", "archive", "include", "
 
 R = TypeVar("R", bound=Request)
 
-_SHOWN_SETTINGS = ("registry", "engine", "base_image", "platforms", "cache_from", "max_concurrent_builds")
+_SHOWN_SETTINGS = ("registry", "engine", "base_image", "platforms", "cache_from", "apt", "max_concurrent_builds")
 
 
 class Service:

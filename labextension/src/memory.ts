@@ -61,7 +61,7 @@ export function rememberChoices(model: PanelModel): void {
 
 function textOf(model: PanelModel): string {
   const some = [...model.deciding.all].filter(([, selection]) => decisions(selection).length > 0).slice(-MOST);
-  return JSON.stringify(Object.fromEntries(some.map(([prefix, selection]) => [prefix, selectionMembers(selection)])));
+  return JSON.stringify(Object.fromEntries(some.map(([prefix, selection]) => [prefix, { ...selectionMembers(selection), apt: selection.apt }])));
 }
 
 /** Stored choices. Another version may have stored them, so that they can have any form. */

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { Build, Check } from '../src/api/contract';
-import { checkLines } from '../src/model/checks';
+import { checkLines, missingPackages } from '../src/model/checks';
 import { settled } from './held';
 import { kernel, model, ready, server, setUp } from './setUp';
 import { aBuild, aCheck, aStatus, RESULT } from './things';
@@ -74,6 +74,15 @@ describe('the check after a build', () => {
     await model.checks.start(server.known[0] as Build, true);
     expect(server.checksAsked.at(-1)).toMatchObject({ build: id, download: true });
     expect(check()?.state).toBe('running');
+  });
+
+  it('finds a missing library: its package is added to those of the build, which is repeated under the same name', async () => {
+    model.edit({ reference: 'registry.lab.org/team/sci:mine' });
+    await built({ request: { ...aBuild().request, reference: 'registry.lab.org/team/sci:mine', apt: ['libmagic1'] } });
+    const found = aCheck({ state: 'finished', failed: [MISSING, { ...MISSING, module: 'vtk' }, { ...MISSING, debian_package: '' }] });
+    await model.addPackages(server.known[0] as Build, missingPackages(found));
+    expect(server.started.at(-1)).toMatchObject({ reference: 'registry.lab.org/team/sci:mine', push: true, apt: ['libmagic1', 'libgl1'] });
+    expect(model.state.form.selection.apt).toEqual(['libmagic1', 'libgl1']);
   });
 
   it('can be cancelled, and is gone with its server', async () => {

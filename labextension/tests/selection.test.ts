@@ -1,7 +1,8 @@
 import { describe, expect, it, vi } from 'vitest';
 
 import type { Snapshot, Warning } from '../src/api/contract';
-import { selectionOf, NO_SELECTION, patternOf, withDecisions, type Selection } from '../src/model/selection';
+import { obstacleOf } from '../src/model/possible';
+import { namesIn, selectionOf, NO_SELECTION, patternOf, withDecisions, type Selection } from '../src/model/selection';
 import { heaviest } from '../src/model/smaller';
 import { grouped, leaveAll } from '../src/model/warnings';
 import { model, server, setUp } from './setUp';
@@ -87,6 +88,28 @@ describe('a choice', () => {
     model.edit({ include: '' });
     await settle();
     expect(server.snapshots.at(-1)?.request).not.toHaveProperty('include');
+  });
+
+  it('of packages of Debian concerns the plan and the build, and not the contents', async () => {
+    await ready();
+    model.deciding.add([{ kind: 'apt', value: 'libgl1' }]);
+    await settle();
+    expect(server.snapshots.at(-1)?.request).toMatchObject({ apt: ['libgl1'], reference: expect.any(String) as string });
+    await answer();
+    await model.start();
+    expect(server.looked.at(-1)).not.toHaveProperty('apt');
+    expect(server.started[0]).toMatchObject({ apt: ['libgl1'] });
+    expect([...model.deciding.all.values()][0]?.apt).toEqual(['libgl1']);
+  });
+
+  it('of a name that no package of Debian can have stops the build', async () => {
+    await ready();
+    const names = namesIn(' libgl1, libGL.so.1 libstdc++6=12.2.0-14+deb12u1  libgl1');
+    expect(names).toEqual(['libgl1', 'libGL.so.1', 'libstdc++6=12.2.0-14+deb12u1']);
+    model.edit({ selection: { ...NO_SELECTION, apt: names } });
+    expect(obstacleOf(model.state)).toEqual({ reason: 'apt', names: ['libGL.so.1'] });
+    model.deciding.takeBack({ kind: 'apt', value: 'libGL.so.1' });
+    expect(obstacleOf(model.state)).toBeNull();
   });
 
   it('belongs to its environment, and comes back with it', async () => {

@@ -139,6 +139,7 @@ export function aStatus(): Status {
       base_image: 'debian:12-slim',
       platforms: [],
       cache_from: ['registry.lab.org/team/base:1'],
+      apt: [],
       max_concurrent_builds: 1
     },
     probes: []

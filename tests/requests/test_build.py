@@ -13,7 +13,7 @@ from jupyter_condabuild.errors import BadReference, CondaBuildError, UsageError
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.build import BaseRequest, BuildRequest, PlanRequest
 from jupyter_condabuild.requests.option import Request
-from jupyter_condabuild.requests.others import ExportRequest, RebaseRequest
+from jupyter_condabuild.requests.others import DiffRequest, ExportRequest, RebaseRequest
 from jupyter_condabuild.settings import Settings, default_store
 from tests.parts.jobs import build_request
 
@@ -130,6 +130,9 @@ def test_a_name_without_a_registry_is_enough_where_nothing_is_pushed() -> None:
     assert ExportRequest.parse({"prefix": "/env", "kind": "compose", "reference": "team/env"})
     lab = Settings(registry="lab.org/team/")
     assert str(BuildRequest.of(lab, prefix="/env", push=True, reference="env").reference) == "lab.org/team/env:latest"
+    digest = f"sha256:{'0' * 64}"
+    compared = DiffRequest.of(lab, before="env:v1", after=digest)
+    assert (compared.before, compared.after) == ("lab.org/team/env:v1", digest)
 
 
 def test_a_server_passes_on_that_a_name_has_a_registry() -> None:

@@ -33,6 +33,7 @@ class Browser:
     registry: str
     base: str
     mirrored_base: str
+    debian_mirrors: tuple[str, ...]
     cache: Path
     folder: Path
 
@@ -52,6 +53,7 @@ class Browser:
                 CONDABUILD_UI_REGISTRY=self.registry,
                 CONDABUILD_UI_BASE=self.base,
                 CONDABUILD_UI_MIRRORED=self.mirrored_base,
+                CONDABUILD_UI_MIRRORS=" ".join(self.debian_mirrors),
                 CONDABUILD_UI_LOCKED=f"{locked} {USER} {PASSWORD}",
                 CONDABUILD_UI_PYTHON=sys.executable,
                 CONDABUILD_UI_OLDEST=str(_oldest_jupyterlab(self.cache)),

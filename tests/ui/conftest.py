@@ -18,10 +18,11 @@ def browser(
     mixed: Channel,
     small_base: str,
     base_reference: str,
+    debian_mirrors: tuple[str, ...],
     test_cache: Path,
     tmp_path: Path,
 ) -> Browser:
     """The browser, with the parts that JupyterLab in it needs."""
     specs = ("python", "fastlib", "idna", "tqdm")
     mac = platforms.installed(tmp_path / "mac", "osx-arm64", specs, mixed.url, tmp_path / "pkgs")
-    return Browser(kernel_prefix, mac, registry, small_base, base_reference, test_cache, tmp_path)
+    return Browser(kernel_prefix, mac, registry, small_base, base_reference, debian_mirrors, test_cache, tmp_path)

@@ -163,6 +163,7 @@ export class Stage {
       `--IdentityProvider.token=${this.token}`,
       `--ServerApp.root_dir=${this.path('root')}`,
       ...Object.entries(this.settings).map(([name, value]) => `--CondaBuild.${name}=${value}`),
+      ...given('MIRRORS').split(' ').map(mirror => `--CondaBuild.debian_mirrors=${mirror}`),
       `--CondaBuild.store_dir=${this.path('store')}`,
       '--LabApp.news_url=None',
       '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate'

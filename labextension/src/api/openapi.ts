@@ -610,6 +610,8 @@ export interface components {
             /** @description The platforms of the image of an environment of macOS or Windows, for a request without `platform` and `platforms`. Several make one name for an image of each. */
             platforms: string[];
             cache_from: string[];
+            /** @description Packages of Debian that the base gets. */
+            apt: string[];
             max_concurrent_builds: number;
         };
         Probe: {

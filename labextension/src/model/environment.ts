@@ -333,7 +333,7 @@ export class Environment {
 
 /** Equal for requests for the same contents of an environment, whatever they are compared with and made by. */
 function contentsKey(request: SnapshotRequest): string {
-  const { reference: _, cache_from: __, base: ___, engine: ____, installer: _____, ...contents } = request;
+  const { reference: _, cache_from: __, base: ___, engine: ____, installer: _____, apt: ______, ...contents } = request;
   return JSON.stringify(contents);
 }
 

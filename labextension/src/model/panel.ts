@@ -17,7 +17,7 @@ import { Looking } from './looking';
 import { News, type Refusal } from './news';
 import { OpenedImages } from './openedImage';
 import { Registries } from './registries';
-import { contentsRequest, formAgain, formRequest, imageOf, sameAgain } from './request';
+import { contentsRequest, formAgain, formRequest, imageOf, rebaseRequest, sameAgain } from './request';
 import { shownBuild, type Form, type PanelState, type Subject } from './state';
 import { Store } from './store';
 import { NO_KERNELS, Trials, type Kernels } from './trial';
@@ -207,10 +207,16 @@ export class PanelModel {
     }
   }
 
-  /** Display the form with the values of an ended build of the environment. */
-  editAgain({ request }: Build): void {
+  /** Display the form with the values of an ended build of the environment, and more packages of Debian. */
+  editAgain({ request }: Build, packages: readonly string[] = []): void {
     this.show(null);
-    this.edit(formAgain(request, this.state));
+    this.edit(formAgain(request, this.state, packages));
+  }
+
+  /** Build the image of a build again, with more packages of Debian in its base. */
+  async addPackages(build: Build, packages: readonly string[]): Promise<void> {
+    this.editAgain(build, packages);
+    await this.start();
   }
 
   /** The URL of the explanation of a warning. */
@@ -225,8 +231,7 @@ export class PanelModel {
 
   /** Put the layers of an image on another base image. */
   async rebase(build: Build, base: string, target: string): Promise<void> {
-    const reference = build.result?.reference || build.request.reference;
-    await this.post({ command: 'rebase', reference, base, ...(target !== reference && { target }) });
+    await this.post(rebaseRequest(build, base, target));
   }
 
   /** Rebuild an image from its own lock file, and compare both images. */
@@ -242,8 +247,7 @@ export class PanelModel {
   async signIn(registry: string, user: string, password: string): Promise<Login> {
     const login = await this.server.login({ registry, user, password });
     void this.environment.loadStatus();
-    void this.registries.load();
-    void this.registries.check(true);
+    void Promise.all([this.registries.load(), this.registries.check(true)]);
     void this.environment.plan();
     return login;
   }

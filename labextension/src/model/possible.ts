@@ -2,12 +2,13 @@
 
 import type { Fault, Probe, Status } from '../api/contract';
 import { looksLikeReference, namesRegistry } from './destination';
+import { badNames } from './selection';
 import { engineOf, type PanelState } from './state';
 
 export type Destination = 'push' | 'load' | 'archive';
 
-/** Why a build cannot start: the name of the image, or a part of the server that does not work, and bases to use instead. */
-export type Obstacle = { reason: 'name' | 'registry' } | { reason: 'fault'; fault: Fault; instead: readonly string[] };
+/** Why a build cannot start: the name of the image, names that no package of Debian has, or a part of the server that does not work, and bases to use instead. */
+export type Obstacle = { reason: 'name' | 'registry' } | { reason: 'apt'; names: readonly string[] } | { reason: 'fault'; fault: Fault; instead: readonly string[] };
 
 /** Whether a base is made on the spot, of packages, and so is no image of the name that was asked for. */
 export function isMade(base: string): boolean {
@@ -42,7 +43,11 @@ export function obstacleOf(state: PanelState, destination = destinationOf(state)
   if (!looksLikeReference(state.form.reference)) {
     return { reason: 'name' };
   }
-  return destination === 'push' && !hasRegistry(state) ? { reason: 'registry' } : null;
+  if (destination === 'push' && !hasRegistry(state)) {
+    return { reason: 'registry' };
+  }
+  const names = badNames(state.form.selection);
+  return names.length ? { reason: 'apt', names } : null;
 }
 
 /** The fault of a registry that did not answer when the image was compared with it. */

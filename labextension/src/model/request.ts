@@ -52,13 +52,17 @@ export function formRequest({ identity, prefix }: Snapshot, state: PanelState): 
   };
 }
 
-/** The form with the values of an earlier build of the environment. */
-export function formAgain(request: Build['request'], state: PanelState): Form {
+/** The form with the values of an earlier build of the environment, and more packages of Debian. */
+export function formAgain(request: Build['request'], state: PanelState, packages: readonly string[] = []): Form {
   const { archive, base, engine, include, installer, load, pull, reference, strict, variables } = request;
   const notebook = include !== '' && include === state.subject?.path;
+  const contents = contentsOf(request);
+  // What the settings add is no choice of the person.
+  const isUsual = !packages.length && request.apt.join() === state.status?.settings.apt.join();
   return {
     ...EMPTY_FORM,
-    ...contentsOf(request),
+    ...contents,
+    selection: { ...contents.selection, apt: isUsual ? [] : unique([...request.apt, ...packages]) },
     tagStyle: state.form.tagStyle,
     check: state.form.check,
     notebook,
@@ -76,11 +80,12 @@ export function formAgain(request: Build['request'], state: PanelState): Form {
   };
 }
 
-function howOf(state: PanelState): Pick<SnapshotRequest, 'base' | 'engine' | 'installer' | 'include'> {
-  const { base, engine, installer } = state.form;
+function howOf(state: PanelState): Pick<SnapshotRequest, 'apt' | 'base' | 'engine' | 'installer' | 'include'> {
+  const { base, engine, installer, selection } = state.form;
   const include = includeOf(state);
   return {
     ...(base && { base }),
+    ...(selection.apt.length && { apt: selection.apt }),
     ...(include && { include }),
     ...(engine && { engine }),
     ...(engineOf(state) === 'docker' && installer && { installer })
@@ -101,6 +106,12 @@ export function sameAgain({ command, request }: Build): BuildRequest {
   const members = Object.entries(request).filter(([member, value]) => HAS[command](member) && value !== '');
   // The server shows a valid request. The types of the members cannot express this.
   return { command, ...Object.fromEntries(members), ...(command === 'build' && { again: true }) } as BuildRequest;
+}
+
+/** The request for the layers of an image on another base. */
+export function rebaseRequest({ request, result }: Build, base: string, target: string): BuildRequest {
+  const reference = result?.reference || request.reference;
+  return { command: 'rebase', reference, base, ...(target !== reference && { target }) };
 }
 
 /** The image of a build for `verify`. An image in a registry is named by its digest, because its tag may have moved. */

@@ -15,6 +15,8 @@ export interface Selection {
   withoutOutside: string[];
   /** Files that go into the image although they seem to hold secrets: those that a person has seen. */
   allowSecret: string[];
+  /** Packages of Debian that the base gets: names, some with a version. */
+  apt: string[];
 }
 
 export type DecisionKind = keyof Selection;
@@ -29,7 +31,8 @@ export const NO_SELECTION: Selection = {
   excludeEditable: [],
   includeOutside: [],
   withoutOutside: [],
-  allowSecret: []
+  allowSecret: [],
+  apt: []
 };
 
 const KINDS = Object.keys(NO_SELECTION) as DecisionKind[];
@@ -39,7 +42,7 @@ const OPPOSITE: Partial<Record<DecisionKind, DecisionKind>> = { includeOutside: 
 
 /** Whether a choice takes something into the image; the others leave something out. */
 export function takes({ kind }: Decision): boolean {
-  return kind === 'includeOutside' || kind === 'allowSecret';
+  return kind === 'includeOutside' || kind === 'allowSecret' || kind === 'apt';
 }
 
 export function decisions(choices: Selection): Decision[] {
@@ -62,12 +65,22 @@ export function withoutDecision(choices: Selection, { kind, value }: Decision): 
   return { ...choices, [kind]: choices[kind].filter(other => other !== value) };
 }
 
+/** A text with names between spaces or commas, as packages of Debian. */
+export function namesIn(text: string): string[] {
+  return [...new Set(text.split(/[\s,]+/).filter(Boolean))];
+}
+
+/** The names that no package of Debian can have. Source: Debian Policy, sections 5.6.1 and 5.6.12, as the server reads them. */
+export function badNames({ apt }: Selection): string[] {
+  return apt.filter(name => !/^[a-z0-9][a-z0-9+.-]{1,99}(=[0-9][A-Za-z0-9.+:~-]{0,199})?$/.test(name));
+}
+
 /** The choices without those of places outside of the environment, which may not exist any more. */
 export function insideOnly(choices: Selection): Selection {
   return { ...choices, includeOutside: [], withoutOutside: [] };
 }
 
-/** The members of a request. */
+/** The members of a request that say what the environment of the image contains. The base has the packages of Debian. */
 export function selectionMembers(
   choices: Selection
 ): Pick<SnapshotRequest, 'exclude' | 'exclude_editable' | 'include_outside' | 'without_outside' | 'allow_secret'> {
@@ -101,7 +114,8 @@ export function selectionOf(value: object): Selection {
     excludeEditable: list('exclude_editable'),
     includeOutside: list('include_outside'),
     withoutOutside: list('without_outside'),
-    allowSecret: list('allow_secret')
+    allowSecret: list('allow_secret'),
+    apt: list('apt')
   };
 }
 

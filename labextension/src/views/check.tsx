@@ -4,7 +4,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
 import type { Build, Check } from '../api/contract';
-import { isCheckable } from '../model/checks';
+import { isCheckable, missingPackages } from '../model/checks';
 import type { PanelState } from '../model/state';
 import { partTexts, sizeText } from '../model/units';
 import { visible } from '../model/visible';
@@ -50,7 +50,7 @@ export function CheckLine(props: { build: Build; state: PanelState }): JSX.Eleme
         </p>
       );
     case 'finished':
-      return check.failed.length ? <Failures check={check} /> : <Imported check={check} />;
+      return check.failed.length ? <Failures build={build} check={check} state={state} /> : <Imported check={check} />;
   }
 }
 
@@ -79,9 +79,13 @@ function Imported(props: { check: Check }): JSX.Element {
 }
 
 /** The modules that cannot be imported, each with its error, or with the library that the image lacks. */
-function Failures(props: { check: Check }): JSX.Element {
-  const { trans } = useSurroundings();
-  const { failed, imported } = props.check;
+function Failures(props: { build: Build; check: Check; state: PanelState }): JSX.Element {
+  const { model, trans } = useSurroundings();
+  const { build, check, state } = props;
+  const { failed, imported } = check;
+  const packages = missingPackages(check);
+  // Another environment cannot be built from here.
+  const isDisplayed = build.command === 'build' && build.request.prefix !== '' && build.request.prefix === state.snapshot?.prefix;
   return (
     <div className="jp-CondaBuild-notice jp-mod-warning" role="status">
       <p>
@@ -102,6 +106,16 @@ function Failures(props: { check: Check }): JSX.Element {
           </li>
         ))}
       </ul>
+      {packages.length > 0 && isDisplayed && (
+        <button
+          type="button"
+          className="jp-CondaBuild-cancel jp-mod-styled"
+          aria-disabled={state.starting}
+          onClick={() => !state.starting && void model.addPackages(build, packages)}
+        >
+          {trans.__('Add %1 and build again', packages.join(', '))}
+        </button>
+      )}
       {imported.length > 0 && (
         <p className="jp-CondaBuild-quiet">
           {trans._n('%1 other module can be imported.', '%1 other modules can be imported.', imported.length)}

@@ -1,11 +1,12 @@
 /** The destination of the image, and the options of its build. */
 
-import React, { useId } from 'react';
+import React, { useId, useState } from 'react';
 
 import { hasEngine } from '../model/checks';
 import { engineOf, existingBuild, replaces, type PanelState } from '../model/state';
 import { shortDigest } from '../model/units';
 import { destinationOf, obstacleOf } from '../model/possible';
+import { badNames, namesIn } from '../model/selection';
 import { useSurroundings } from './context';
 import { Check, Notice, Section } from './parts';
 import { PlatformField } from './platform';
@@ -132,6 +133,7 @@ export function Options(props: { state: PanelState }): JSX.Element {
           </Check>
         </>
       )}
+      <DebianPackages key={form.selection.apt.join()} state={props.state} />
       <Field label={trans.__('Reuse layers of')}>
         <input
           value={form.cacheFrom}
@@ -164,6 +166,36 @@ export function Options(props: { state: PanelState }): JSX.Element {
         </Check>
       )}
     </div>
+  );
+}
+
+/** Packages of Debian for the base. They are taken when the field is left: part of a name is another name. */
+function DebianPackages(props: { state: PanelState }): JSX.Element {
+  const { model, trans } = useSurroundings();
+  const { form, status } = props.state;
+  const [text, setText] = useState(form.selection.apt.join(' '));
+  const take = (): void => {
+    const apt = namesIn(text);
+    if (apt.join() !== form.selection.apt.join()) {
+      model.edit({ selection: { ...form.selection, apt } });
+    }
+  };
+  return (
+    <Field label={trans.__('Packages of Debian')}>
+      <input
+        value={text}
+        placeholder={status?.settings.apt.join(' ') || trans.__('libraries that are missing, such as libgl1')}
+        spellCheck={false}
+        aria-invalid={badNames(form.selection).length > 0}
+        onChange={event => setText(event.target.value)}
+        onBlur={take}
+        onKeyDown={event => {
+          if (event.key === 'Enter' && !event.nativeEvent.isComposing) {
+            take();
+          }
+        }}
+      />
+    </Field>
   );
 }
 

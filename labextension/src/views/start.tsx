@@ -4,6 +4,7 @@ import React from 'react';
 
 import { destinationOf, isMade, obstacleOf, type Destination } from '../model/possible';
 import { replaces, shownBuild, type PanelState } from '../model/state';
+import { visible } from '../model/visible';
 import { useSurroundings } from './context';
 import { Link, Notice } from './parts';
 
@@ -42,6 +43,11 @@ function BuildButton({ state }: { state: PanelState }): JSX.Element {
           ))}
           <Link onClick={() => void model.refresh()}>{trans.__('Try again')}</Link>
         </Notice>
+      )}
+      {obstacle?.reason === 'apt' && (
+        <p className="jp-CondaBuild-problem" role="alert">
+          {trans.__('No package of Debian has this name: %1. Write it as libgl1, or with a version as libgl1=1.6.0-1.', visible(obstacle.names.join(', ')))}
+        </p>
       )}
       {outdated && (
         <Notice

@@ -229,7 +229,11 @@ function Chosen(props: { choices: Decision[] }): JSX.Element {
           return (
             <li key={`${choice.kind} ${choice.value}`} className="jp-CondaBuild-row">
               <span className="jp-CondaBuild-path" title={value}>
-                {takes(choice) ? trans.__('Taken: %1', value) : trans.__('Left out: %1', value)}
+                {choice.kind === 'apt'
+                  ? trans.__('Package of Debian: %1', value)
+                  : takes(choice)
+                    ? trans.__('Taken: %1', value)
+                    : trans.__('Left out: %1', value)}
               </span>
               <Link onClick={() => model.deciding.takeBack(choice)} label={trans.__('Undo: %1', value)}>
                 {trans.__('Undo')}

@@ -1,7 +1,8 @@
 /** A labmate opens an image by its name: what is inside, its kernel in a notebook, and the way back. The engine and the kernels are real. */
 
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 import type { Page } from '@playwright/test';
 
@@ -45,6 +46,52 @@ test('after a build, the notebook runs in the image, and goes back to its own ke
   const { kernels } = (await (await stage.ask('GET', 'kernels')).json()) as { kernels: { name: string }[] };
   expect(kernels).toHaveLength(1);
   await stage.ask('DELETE', `kernels?name=${kernels[0]?.name}`);
+});
+
+test('a library that the image lacks is found by the check, and one click adds its package of Debian', async ({ page, panel, stage }) => {
+  test.setTimeout(300_000);
+  // The notebook has the environment of `other`, in which a module needs a library of the system.
+  const module = join(stage.second, `lib/python${stage.python}/site-packages/needsmagic.py`);
+  writeFileSync(module, "import ctypes; ctypes.CDLL('libmagic.so.1')\n");
+  const notebook = JSON.parse(readFileSync(stage.file('other.ipynb'), 'utf8')) as object;
+  const cells = [{ cell_type: 'code', id: 'a', source: 'import json, needsmagic', metadata: {}, outputs: [], execution_count: null }];
+  writeFileSync(stage.file('magic.ipynb'), JSON.stringify({ ...notebook, cells }));
+  try {
+    await panel.open('magic');
+    await panel.width(300);
+    await panel.reference.fill(`${stage.gate.address}/${stage.team}/magic:v1`);
+    await panel.button(/Options/).click();
+    await panel.node.getByLabel('Base image').fill(BASE);
+    await expect(panel.node.getByLabel(/^Check the new image/)).toBeChecked();
+    const packages = panel.node.getByLabel('Packages of Debian');
+    await packages.fill('libGL.so.1');
+    await packages.press('Enter');
+    await expect(panel.node.getByText(/No package of Debian has this name: libGL\.so\.1/)).toBeVisible();
+    await expect(panel.go).toBeDisabled();
+    await panel.inOrder();
+    await panel.picture('debian-packages-300', 1600);
+    await panel.button('Undo: libGL.so.1').click();
+    await panel.button('Load into Docker').click();
+    await panel.go.click();
+    const add = panel.button('Add libmagic1 and build again');
+    await expect(add).toBeVisible({ timeout: 120_000 });
+    await expect(panel.node.getByText('needsmagic: libmagic.so.1 is missing, which Debian has in libmagic1')).toBeVisible();
+    await panel.button('Log').click();
+    await expect(panel.node.getByRole('log').getByText(/needsmagic: OSError: libmagic/)).toBeVisible();
+    await panel.inOrder();
+    await panel.picture('check-failed-300', 1400);
+    await add.click();
+    await expect(panel.node.getByText('✓ Checked: 2 modules can be imported · magic.ipynb')).toBeVisible({ timeout: 120_000 });
+    await panel.picture('check-done-300', 1400);
+    await page.reload();
+    await panel.recent.getByRole('button', { name: /MB/ }).first().click();
+    await expect(panel.node.getByText('✓ Checked: 2 modules can be imported · magic.ipynb')).toBeVisible();
+    await panel.button(/Environment and history/).click();
+    await expect(panel.node.getByText('Package of Debian: libmagic1')).toBeVisible();
+    await panel.button('Undo: libmagic1').click();
+  } finally {
+    rmSync(module);
+  }
 });
 
 test('from a pasted name to the first executed cell: four clicks', async ({ page, panel, stage }) => {
