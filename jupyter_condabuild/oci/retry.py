@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from jupyter_condabuild.errors import RegistryError
+from jupyter_condabuild.errors import RegistryError, RegistryUnreachable
 
 T = TypeVar("T")
+
+SLOW_SECONDS = 60.0
+"""The time over which the speed of an answer is measured."""
 
 
 @dataclass(frozen=True)
@@ -74,3 +77,30 @@ def patiently(patience: Patience, attempt: Callable[[], T]) -> T:
             return attempt()
         except RegistryError as error:
             pauses.after(error)
+
+
+def timely(
+    pieces: Iterator[bytes], clock: Callable[[], float], least: int, late: RegistryUnreachable
+) -> Iterator[bytes]:
+    """Yields the pieces of an answer. Raises `late` if they come so slowly that the answer may have no end.
+
+    A limit for the wait for the next piece is not enough: a registry can send one byte at a time. Only the time counts
+    in which a piece is waited for.
+
+    Args:
+        clock: returns a time in seconds.
+        least: the bytes per second that must come, on average over `SLOW_SECONDS`.
+    """
+    waited, received = 0.0, 0
+    while True:
+        begun = clock()
+        piece = next(pieces, None)
+        if piece is None:
+            return
+        waited += clock() - begun
+        received += len(piece)
+        if waited >= SLOW_SECONDS:
+            if received < least * waited:
+                raise late
+            waited, received = 0.0, 0
+        yield piece

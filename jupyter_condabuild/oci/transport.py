@@ -13,18 +13,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from jupyter_condabuild.errors import CondaBuildError, RegistryFault
+from jupyter_condabuild.errors import CondaBuildError, RegistryFault, RegistryUnreachable
 from jupyter_condabuild.oci.connections.allowed_hosts import AllowedHosts
 from jupyter_condabuild.oci.connections.http import httpx
 from jupyter_condabuild.oci.connections.origins import Origin, resolve
 from jupyter_condabuild.oci.connections.pools import Pools
 from jupyter_condabuild.oci.http_errors import refusal, spec_errors_text, storage_refusal, unreachable
 from jupyter_condabuild.oci.logins.credentials import Credentials
-from jupyter_condabuild.oci.retry import Patience, patiently
+from jupyter_condabuild.oci.retry import Patience, patiently, timely
 from jupyter_condabuild.oci.tokens import Access, Authorizer, Challenge
 
 MAX_ANSWER = 4 * 1024 * 1024
 MAX_ERROR = 64 * 1024
+LEAST_OF_DOCUMENT = 32 * 1024
+LEAST_OF_BLOB = 1024
+"""The bytes per second with which a document and a blob must come."""
+
 MAX_HOPS = 5
 CONNECT_TIMEOUT = 20.0
 IDLE_TIMEOUT = 60.0
@@ -149,7 +153,7 @@ class Transport:
 
         def pieces() -> Iterator[bytes]:
             try:
-                yield from response.iter_raw()
+                yield from self._timely(response, call.doing, LEAST_OF_BLOB)
             except _FAILURES as error:
                 raise unreachable(self.host, call.doing, error, known=True) from None
 
@@ -275,24 +279,30 @@ class Transport:
         """Returns the first part of the body of an error response, without the secrets that were sent or received."""
         body = bytearray()
         try:
-            for piece in response.iter_raw():
+            for piece in self._timely(response, "", LEAST_OF_DOCUMENT):
                 body += piece
                 if len(body) > MAX_ERROR:
                     break
-        except httpx.HTTPError:
+        except (httpx.HTTPError, RegistryUnreachable):
             pass
         return self._authorizer.redact(body[:MAX_ERROR].decode("utf-8", "replace")).encode()
 
     def _read(self, response: httpx.Response, limit: int, doing: str) -> bytes:
         """Returns the whole body, so that the connection can be used again. Raises RegistryFault if it is too large."""
         body = bytearray()
-        for piece in response.iter_raw():
+        for piece in self._timely(response, doing, LEAST_OF_DOCUMENT):
             body += piece
             if len(body) > limit:
                 raise RegistryFault(
                     f"Could not {doing} at {self.host}: the response is larger than {limit // 1024} KiB."
                 )
         return bytes(body)
+
+    def _timely(self, response: httpx.Response, doing: str, least: int) -> Iterator[bytes]:
+        message = f"Could not {doing} at {self.host}: the answer comes too slowly."
+        hint = "Check the network, or ask the administrator of the registry."
+        late = RegistryUnreachable(message, hint, temporary=least == LEAST_OF_BLOB)  # a blob is resumed
+        return timely(response.iter_raw(), self.patience.clock, least, late)
 
     def _find_home(self) -> Origin:
         """Returns the origin of the registry: http on this machine, https on others.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from jupyter_condabuild.errors import BadReceipt, CondaBuildError
+from jupyter_condabuild.errors import BadReceipt, CondaBuildError, RegistryUnreachable
 from jupyter_condabuild.oci.image import Descriptor
 from jupyter_condabuild.oci.referrers import content, referrers
 from jupyter_condabuild.oci.repository import Repository
@@ -73,6 +73,8 @@ def signature_of(repository: Repository, image: Descriptor, job: JobContext) -> 
                 return Signature("verified", verified(envelope, job.trusted_signers).name)
         except BadReceipt:
             continue
+        except RegistryUnreachable:
+            return Signature("unknown" if state == "unsigned" else state)
         except CondaBuildError:
             state = "unknown" if state == "unsigned" else state
     return Signature(state)

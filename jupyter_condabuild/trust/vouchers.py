@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from jupyter_condabuild.errors import BadReceipt, CondaBuildError
+from jupyter_condabuild.errors import BadReceipt, CondaBuildError, RegistryUnreachable
 from jupyter_condabuild.events import Log
 from jupyter_condabuild.oci.image import Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.referrers import content, referrers
@@ -100,7 +100,14 @@ class Vouchers:
             self._report(error)
             return
         for referrer in found:
-            voucher = self._checked(lambda referrer=referrer: content(repository, referrer, MOST_BYTES))  # type: ignore[misc]
+            try:
+                data = content(repository, referrer, MOST_BYTES)
+            except CondaBuildError as error:
+                self._report(error)
+                if isinstance(error, RegistryUnreachable):  # it would let this job wait for each receipt
+                    return
+                continue
+            voucher = self._checked(lambda data=data: data)  # type: ignore[misc]
             if voucher and voucher.receipt and voucher.receipt.image == subject.digest:
                 yield voucher
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +13,7 @@ from jupyter_condabuild.errors import (
     ContentMismatch,
     RegistryError,
     RegistryFault,
+    RegistryUnreachable,
 )
 from jupyter_condabuild.oci import tag_list
 from jupyter_condabuild.oci.image import OCI_MANIFEST, Descriptor, Digest, canonical_json
@@ -170,6 +173,22 @@ def test_a_too_long_blob_is_not_read_to_the_end(fake_registry: FakeRegistry, rep
     with pytest.raises(ContentMismatch, match="longer than the 1500000 bytes"):
         read += len(next(chunks))
     assert read < 1_500_000
+
+
+def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
+    fake_registry: FakeRegistry, repository: Repository, clock: Clock
+) -> None:
+    """A document and a blob must come with some speed. A blob is resumed, as often as after other faults."""
+    ticks = itertools.count(0, 100)
+    slow = replace(clock.patience, clock=lambda: float(next(ticks)), total=1e9)
+    repository._transport.patience = slow
+    with pytest.raises(RegistryUnreachable, match="too slowly"):
+        repository.manifest("v1")
+    assert clock.waits == []
+    fake_registry.on("GET", "blobs", *([Reply(200, {}, b"x" * 1000, sized=False)] * slow.attempts))
+    with pytest.raises(RegistryUnreachable, match="too slowly"):
+        next(repository.read(blob(b"x" * 5000)))
+    assert len(clock.waits) == slow.attempts - 1
 
 
 def test_a_cut_read_is_resumed_at_the_last_byte(
