@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from jupyter_condabuild.errors import StoreUnwritable, from_os_error
+from jupyter_condabuild.errors import OUTSIDE, StoreUnwritable, from_os_error
 from jupyter_condabuild.system import opening, owners
 
 PRIVATE = 0o600
@@ -76,7 +76,7 @@ def write_whole(path: Path, content: str | bytes, doing: str, *, mode: int = 0o6
         os.replace(temporary, path)
     except OSError as error:
         error.filename = None
-        raise from_os_error(error, doing, path) from None
+        raise from_os_error(error, doing, path, hint=OUTSIDE) from None
     finally:
         with suppress(OSError):
             os.unlink(temporary)

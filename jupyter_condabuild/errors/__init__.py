@@ -94,6 +94,7 @@ from jupyter_condabuild.errors.images import (
     NotVerified,
 )
 from jupyter_condabuild.errors.machine import (
+    OUTSIDE,
     DiskFull,
     EngineFault,
     EngineUnavailable,
@@ -136,6 +137,7 @@ from jupyter_condabuild.errors.root import (
 from jupyter_condabuild.errors.trust import BadReceipt, BadSbom, LayerForged, SigningFailed, TrustError
 
 __all__ = [
+    "OUTSIDE",
     "BadDigest",
     "BadImage",
     "BadReceipt",

@@ -66,17 +66,22 @@ class StoreBusy(StoreError):
     default_hint = "Run 'jupyter condabuild prune' again when the build has ended."
 
 
-def from_os_error(error: OSError, doing: str, path: Path | str | None = None) -> StoreError:
+OUTSIDE = "Make room on this disk, or choose a folder that you can write."
+"""The hint for a file or folder that the user has named, or that another program has: the store is not the reason."""
+
+
+def from_os_error(error: OSError, doing: str, path: Path | str | None = None, *, hint: str | None = None) -> StoreError:
     """Returns the StoreError for an OSError: DiskFull, StoreUnwritable or StoreError, by the error's number.
 
     Args:
         doing: completes "… while …" in the message, for example "writing layer numpy".
         path: the file or folder; used only if the error itself names none.
+        hint: what to do about a full disk or a missing right; by default what to do for the store.
     """
     where = error.filename or path
     place = f" ({where})" if where else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"No space is left while {doing}{place}.")
+        return DiskFull(f"No space is left while {doing}{place}.", hint)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return StoreUnwritable(f"{error.strerror} while {doing}{place}.")
+        return StoreUnwritable(f"{error.strerror} while {doing}{place}.", hint)
     return StoreError(f"{error.strerror or error} while {doing}{place}.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.errors import from_os_error
+from jupyter_condabuild.errors import OUTSIDE, from_os_error
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.files import write_whole
 
@@ -49,7 +49,7 @@ def write_files(folder: Path, files: Mapping[str, str], executable: Set[str]) ->
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise from_os_error(error, "writing the files", path) from None
+            raise from_os_error(error, "writing the files", path, hint=OUTSIDE) from None
         write_whole(path, text, "writing the files", mode=0o777 if name in executable else 0o666)
     return [folder / name for name in files]
 

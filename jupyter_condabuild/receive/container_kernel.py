@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from jupyter_condabuild.errors import CondaBuildError, EngineFault, UsageError, from_os_error
+from jupyter_condabuild.errors import OUTSIDE, CondaBuildError, EngineFault, UsageError, from_os_error
 from jupyter_condabuild.files import read_regular
 from jupyter_condabuild.oci.engine.containers import Container, ContainerOptions, remove_abandoned
 from jupyter_condabuild.oci.engine.daemon import Daemon
@@ -264,7 +264,7 @@ def _own_folder() -> Iterator[Path]:
         null = subprocess.DEVNULL
         remover = subprocess.Popen(remove, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True)
     except OSError as error:
-        raise from_os_error(error, "making a folder for the kernel", place) from None
+        raise from_os_error(error, "making a folder for the kernel", place, hint=OUTSIDE) from None
     with remover:
         yield Path(folder)
 

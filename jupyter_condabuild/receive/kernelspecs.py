@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from jupyter_condabuild.conda.prefix.kernel import CONTAINER_KERNEL
-from jupyter_condabuild.errors import UsageError, from_os_error
+from jupyter_condabuild.errors import OUTSIDE, UsageError, from_os_error
 from jupyter_condabuild.files import read_regular, write_whole
 from jupyter_condabuild.image.paths import PREFIX, TOOLS
 from jupyter_condabuild.oci.location import ImageLocation
@@ -178,7 +178,7 @@ def install(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise from_os_error(error, doing, folder) from None
+        raise from_os_error(error, doing, folder, hint=OUTSIDE) from None
     for name, content in files.items():
         write_whole(folder / name, content, doing)
     write_whole(file, json.dumps(value, indent=1), doing)
@@ -190,7 +190,7 @@ def remove(found: Installed) -> None:
     try:
         shutil.rmtree(found.folder)
     except OSError as error:
-        raise from_os_error(error, "removing a kernelspec", found.folder) from None
+        raise from_os_error(error, "removing a kernelspec", found.folder, hint=OUTSIDE) from None
 
 
 def _load(file: Path) -> Mapping[str, Any]:

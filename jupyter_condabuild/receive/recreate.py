@@ -32,7 +32,7 @@ from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.paths import link_fault, path_fault
 from jupyter_condabuild.conda.platforms import linux_platform
-from jupyter_condabuild.errors import BadImage, CondaBuildError, PackageMismatch, UsageError, from_os_error
+from jupyter_condabuild.errors import OUTSIDE, BadImage, CondaBuildError, PackageMismatch, UsageError, from_os_error
 from jupyter_condabuild.events import Log, Progress, Report
 from jupyter_condabuild.image.configuration import Ours
 from jupyter_condabuild.image.opener import made_by
@@ -125,7 +125,7 @@ def run(request: RecreateRequest, report: Report, ask: Ask) -> Recreated:
                 outside = _add_own(own, part, prefix) if own else 0
                 _write_history(part, found)
         except OSError as error:
-            raise from_os_error(error, "making the environment", prefix.parent) from None
+            raise from_os_error(error, "making the environment", prefix.parent, hint=OUTSIDE) from None
     return Recreated(prefix, lockfile, outside)
 
 

@@ -8,7 +8,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jupyter_condabuild.errors import EngineFault, UsageError, from_os_error
+from jupyter_condabuild.errors import OUTSIDE, EngineFault, UsageError, from_os_error
 from jupyter_condabuild.image.paths import WORK
 from jupyter_condabuild.oci.engine.containers import ContainerOptions
 from jupyter_condabuild.text import clean
@@ -36,7 +36,7 @@ def fingerprint(file: Path) -> tuple[str, str]:
             stamp = _stamp(os.fstat(opened.fileno()))
             return f"sha256:{file_digest(opened, 'sha256').hexdigest()}", stamp
     except OSError as error:
-        raise from_os_error(error, "reading the SIF", file) from None
+        raise from_os_error(error, "reading the SIF", file, hint=OUTSIDE) from None
 
 
 def difference(kernel: ImageKernel) -> str:

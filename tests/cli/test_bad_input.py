@@ -229,7 +229,7 @@ def test_an_archive_on_a_full_disk(
 def test_a_store_that_cannot_be_written(
     run: CommandLine, rattler_prefix: Path, base_archive: Path, small_disk: Path
 ) -> None:
-    """A read-only store is a named error with the folder and the setting."""
+    """A read-only store is a named error with the folder and the setting. Another folder is not the store."""
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     done = run(
         *("build", rattler_prefix, "-o", "x.tar", "--base", f"oci-archive:{base_archive}", "--events", "jsonl"),
@@ -238,6 +238,9 @@ def test_a_store_that_cannot_be_written(
     event = failure(done, "store_unwritable")
     assert str(small_disk) in event["message"]
     assert "store_dir" in event["hint"]
+    done = run("lock", rattler_prefix, "-o", small_disk / "lock.yml", "--events", "jsonl")
+    event = failure(done, "store_unwritable")
+    assert (str(small_disk) in event["message"], "store_dir" in event["hint"]) == (True, False)
 
 
 @pytest.mark.parametrize("text", ["", "hello", "version: 7\nmetadata: {}\npackage: []", "@EXPLICIT\nhttps://x/y"])
