@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,8 @@ def test_other_files_are_not_recognised_by_name(path: str) -> None:
     [
         (f"x = '{TOKEN}'", "GitHub Token"),
         ("key = AKIAIOSFODNN7ABCDEFG", "AWS Access Key"),
+        (f"aws_secret_access_key = '{'aB3/' * 10}'", "AWS Access Key"),
+        (f"AwsSecretKey: '{'aB3/' * 10}'", "AWS Access Key"),
         (f"{KEY}", "Private Key"),
         (json.dumps({"private_key": KEY}), "Private Key"),
         ("git clone https://me:hunter22@lab.org/x.git", "Basic Auth Credentials"),
@@ -165,6 +168,15 @@ def test_a_kernel_and_the_settings_of_conda_and_pip_are_checked_by_names() -> No
     for name, text in ((".condarc", b"- https://c.org/t/abc/x\n"), ("pip.conf", b"index-url = https://u:x@c.org\n")):
         assert [line for line, _ in find(text, name)] == [1]
         assert find(text, name, scrubbed=True) == []
+
+
+def test_a_text_without_a_secret_does_not_import_the_library() -> None:
+    """The import takes longer than the search of a hundred files, and many licences have the letters of AWS."""
+    code = "import sys; from jupyter_condabuild.planning.own_files.secret_detector import find"
+    text = "the laws of the AWS region; Authorization: Bearer abcdefghij1234567890"
+    code += f"; print(find({text.encode()!r}, 'LICENSE'), 'detect_secrets' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[(1, 'Authorization Header')] False\n"
 
 
 def test_a_line_of_any_length_is_searched_in_bounded_time() -> None:

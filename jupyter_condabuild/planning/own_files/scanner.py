@@ -15,7 +15,7 @@ from pathlib import Path
 from jupyter_condabuild.files import open_regular
 from jupyter_condabuild.oci.layout import Store
 
-VERSION = 1
+VERSION = 2
 """Changes with every change of `secret_detector`: files that an earlier version found clean are searched again."""
 
 LARGEST = 1 << 20

@@ -15,10 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 
 from jupyter_condabuild.conda.secrets import scrub
 
-_A = rb"A(?:KIA|SIA|BIA|CCA|3T|WS|ccountKey|Iza)"
+_VALUE = rb"[^\n]{0,128}?[\"'][0-9A-Za-z/+]{40}[\"']"
+"""What follows ``aws`` in front of a secret key of AWS. The three letters alone are in many words, such as laws."""
+
+_A = rb"A(?:KIA|SIA|BIA|CCA|3T|(?:WS|ws)%b|ccountKey|Iza)" % _VALUE
 
 _DETECTORS = (
-    ("aws", "AWSKeyDetector", (_A, rb"aws")),
+    ("aws", "AWSKeyDetector", (_A, rb"aws%b" % _VALUE)),
     ("azure_storage_key", "AzureStorageKeyDetector", (_A,)),
     ("basic_auth", "BasicAuthDetector", (rb"://[^\s:/?#@]{0,200}:[^\s/@]{1,200}@",)),
     ("github_token", "GitHubTokenDetector", (rb"gh[opsur]_",)),
@@ -131,9 +134,7 @@ def _of_known_form(text: str, lines: Sequence[tuple[int, str]], signs: Set[bytes
         keys = {text.count("\n", 0, match.start()) + 1 for match in _PRIVATE_KEY.finditer(text)}
         yield from ((number, "Private Key") for number in keys)
     short = all(len(line) <= _WINDOW for _, line in lines) if signs else True
-    for kind, secrets, ways in _detectors():
-        if signs.isdisjoint(ways):
-            continue
+    for kind, secrets in _detectors(signs):
         if short and not any(secrets(text)):
             continue  # one search of the whole text is faster than a search of each line
         for number, line in lines:
@@ -170,16 +171,21 @@ Secrets = Callable[[str], Iterable[str]]
 """Yields the secrets of one kind in a text."""
 
 
+def _detectors(signs: Set[bytes]) -> Iterator[tuple[str, Secrets]]:
+    """Yields the kinds of secrets of which a file has a sign, each with its search."""
+    for module, name, ways in _DETECTORS:
+        if not signs.isdisjoint(ways):
+            yield _of_library(module, name)
+    for kind, form, ways in _MORE:
+        if not signs.isdisjoint(ways):
+            yield kind, functools.partial(_matches, form)
+
+
 @functools.cache
-def _detectors() -> list[tuple[str, Secrets, frozenset[bytes]]]:
-    """Returns the kinds of secrets, each with its search and its signs."""
-    found: list[tuple[str, Secrets, frozenset[bytes]]] = []
-    for module, name, signs in _DETECTORS:
-        detector = getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), name)()
-        found.append((detector.secret_type, detector.analyze_string, frozenset(signs)))
-    for kind, form, signs in _MORE:
-        found.append((kind, functools.partial(_matches, form), frozenset(signs)))
-    return found
+def _of_library(module: str, name: str) -> tuple[str, Secrets]:
+    """Returns the kind and the search of a detector of detect-secrets, whose first import takes 100 ms."""
+    detector = getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), name)()
+    return detector.secret_type, detector.analyze_string
 
 
 def _matches(form: re.Pattern[str], text: str) -> Iterator[str]:
