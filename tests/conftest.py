@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -45,6 +46,10 @@ os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_TEMPORARY))
 os.environ["PYTHONNOUSERSITE"] = "1"
 for _name in PURPOSES:
     os.environ.pop(_name, None)
+
+# A shell starts a command in the background with Ctrl-C ignored, and programs that the command starts inherit that.
+# Tests send Ctrl-C to such programs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The time of an example depends on the load of the machine. The examples are the same in every run: a change must not
 # fail for a case that it did not make. CONDABUILD_TEST_RANDOM=1 looks for new cases.
