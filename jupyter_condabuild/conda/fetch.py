@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -25,6 +26,9 @@ _CONNECTION_HINT = (
     "Check that the channel can be reached, and HTTPS_PROXY and NO_PROXY. If the authority of your lab has issued the "
     "channel's certificate, name the file with the authority's certificate in SSL_CERT_FILE or REQUESTS_CA_BUNDLE."
 )
+_MOST_LOST = 8
+"""The number of packages, one after the other, after whose failed connections a host is not asked for more."""
+
 _LOOK_SECONDS = 0.2
 _SCHEME_HINT = "A lock file may name packages by https, http or file. Use a channel with one of them."
 
@@ -75,19 +79,29 @@ async def _download_all(
     unverified: bool,
 ) -> list[tuple[CondaPackage, Path | PackageError]]:
     import asyncio
+    from urllib.parse import urlsplit
 
     client = make_client(map(sources.url, packages), retries=2, seconds=SECONDS)
     limit = asyncio.Semaphore(CONCURRENT)
+    lost: Counter[str] = Counter()
 
     async def download(package: CondaPackage) -> tuple[CondaPackage, Path | PackageError]:
+        host = urlsplit(sources.url(package)).netloc.rpartition("@")[2]
         async with limit:
             if not (package.sha256 or package.md5 or unverified):
                 result: Path | PackageError = PackageNotFound(
                     f"No hash of {package.fn} is known, so its archive cannot be verified.",
                     "Make a lock file with hashes: conda list --explicit --sha256.",
                 )
+            elif lost[host] >= _MOST_LOST:
+                result = PackageNotFound(
+                    f"{package.dist} is in no package cache, and {host} did not answer for {lost[host]} others.",
+                    _CONNECTION_HINT,
+                )
             elif sources.may_fetch(package):
                 result = await _download(client, package, sources, folder / package.fn)
+                is_lost = isinstance(result, PackageError) and result.hint == _CONNECTION_HINT
+                lost[host] = lost[host] + 1 if is_lost else 0
             else:
                 result = PackageNotFound(
                     f"{package.dist} is not downloaded from {scrub(package.url[:200])}.", _SCHEME_HINT

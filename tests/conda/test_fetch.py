@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_condabuild.conda import fetch
 from jupyter_condabuild.conda.fetch import _within, locate
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches
 from jupyter_condabuild.conda.package_sources import PackageSources
@@ -93,6 +94,28 @@ def test_a_failure_does_not_stop_other_packages(tmp_path: Path) -> None:
         "bad-1.0-0": PackageMismatch,
         "gone-1.0-0": PackageNotFound,
     }
+
+
+def test_a_host_that_does_not_answer_is_not_asked_for_every_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock file may name thousands of its packages. Another host is asked."""
+    asked: list[str] = []
+
+    async def no_connection(_: object, wanted: CondaPackage, *__: object) -> PackageError:
+        asked.append(wanted.name)
+        return PackageNotFound("no connection", fetch._CONNECTION_HINT)
+
+    monkeypatch.setattr(fetch, "_download", no_connection)
+    names = [f"p{number}" for number in range(100)]
+    wanted = [package("https://u:secret@silent.lab.org/c", name) for name in names]
+    wanted.append(package("https://lab.org/c", "other"))
+    _, failures = locate(wanted, NONE, tmp_path)
+    assert len(failures) == 101
+    assert len(asked) <= fetch._MOST_LOST + fetch.CONCURRENT + 1
+    assert "other" in asked
+    assert "silent.lab.org did not answer for" in failures["p99-1.0-0"].message
+    assert "secret" not in failures["p99-1.0-0"].message
 
 
 def test_a_local_channel_is_read_without_a_copy(tmp_path: Path) -> None:
