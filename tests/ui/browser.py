@@ -19,6 +19,8 @@ from tests.parts.registry.logins import PASSWORD, USER, password_registry
 ROOT = Path(__file__).parents[2]
 OLDEST_JUPYTERLAB = "4.2.0"
 """The oldest version that the panel supports, as package.json and pyproject.toml say."""
+NOTEBOOK = "7.6.5"
+"""The version of Jupyter Notebook that belongs to the JupyterLab of pyproject.toml."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Browser:
                 CONDABUILD_UI_MIRRORS=" ".join(self.debian_mirrors),
                 CONDABUILD_UI_LOCKED=f"{locked} {USER} {PASSWORD}",
                 CONDABUILD_UI_PYTHON=sys.executable,
-                CONDABUILD_UI_OLDEST=str(_oldest_jupyterlab(self.cache)),
+                CONDABUILD_UI_OLDEST=str(_installed(f"jupyterlab=={OLDEST_JUPYTERLAB}", self.cache)),
+                CONDABUILD_UI_NOTEBOOK=str(_installed(f"notebook=={NOTEBOOK}", self.cache)),
             )
 
 
@@ -92,15 +95,21 @@ def run(*command: str, **variables: str) -> None:
     assert done.returncode == 0, done.stdout[-8000:]
 
 
-def _oldest_jupyterlab(cache: Path) -> Path:
-    """Returns a folder with the oldest JupyterLab, for PYTHONPATH. It uses the other packages of this environment."""
-    folder = cache / f"jupyterlab-{OLDEST_JUPYTERLAB}"
+def _installed(package: str, cache: Path) -> Path:
+    """Returns a folder with JupyterLab or Notebook, for PYTHONPATH. It uses the other packages of this environment.
+
+    Notebook shares the settings and themes of JupyterLab, which must be beside its own.
+    """
+    folder = cache / package.replace("==", "-")
     if not folder.is_dir():
         made = Path(tempfile.mkdtemp(dir=cache))
-        package = f"jupyterlab=={OLDEST_JUPYTERLAB}"
         subprocess.run(
             [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", made, package], check=True
         )
+        if package.startswith("notebook"):
+            for name in ("schemas", "themes"):
+                part = Path("share/jupyter/lab", name)
+                shutil.copytree(sys.prefix / part, made / part, dirs_exist_ok=True)
         with suppress(OSError):  # another run has made it
             made.rename(folder)
     return folder

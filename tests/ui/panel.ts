@@ -103,15 +103,19 @@ export class Panel<Place extends Pick<Stage, 'url' | 'token'> = Stage> {
     }
   }
 
+  pictureFile(name: string): string {
+    mkdirSync(PICTURES, { recursive: true });
+    return join(PICTURES, `${name}.png`);
+  }
+
   /** @param height - The height of the window, if all that the panel has below each other is to be in the picture. */
   async picture(name: string, height?: number): Promise<void> {
-    mkdirSync(PICTURES, { recursive: true });
     const usual = this.page.viewportSize();
     if (height && usual) {
       await this.page.setViewportSize({ ...usual, height });
       await this.page.locator('.jp-CondaBuild-body').evaluate(body => body.scrollTo({ top: 0 }));
     }
-    await this.node.screenshot({ path: join(PICTURES, `${name}.png`), animations: 'disabled' });
+    await this.node.screenshot({ path: this.pictureFile(name), animations: 'disabled' });
     if (height && usual) {
       await this.page.setViewportSize(usual);
     }

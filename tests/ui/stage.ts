@@ -17,6 +17,9 @@ function given(name: string): string {
   return value;
 }
 
+/** What the browser shows: JupyterLab, the oldest one that the panel supports, or Jupyter Notebook 7. */
+type Front = 'lab' | 'oldest' | 'notebook';
+
 export class Stage {
   token = 'not-a-secret';
   /** The repositories of this run: the registry can have images of an earlier run. */
@@ -29,15 +32,14 @@ export class Stage {
     readonly folder: string,
     readonly port: number,
     readonly gate: Gate,
-    private readonly oldest: boolean
+    private readonly front: Front
   ) {
     this.settings = { registry: `${gate.address}/${this.team}`, base_image: given('BASE'), docker_host: '' };
   }
 
-  /** @param oldest - Whether to start the oldest JupyterLab that the panel supports. */
-  static async build(oldest = false): Promise<Stage> {
+  static async build(front: Front = 'lab'): Promise<Stage> {
     const gate = await Gate.before(given('REGISTRY'));
-    const stage = new Stage(mkdtempSync(join(tmpdir(), 'condabuild-ui-')), await freePort(), gate, oldest);
+    const stage = new Stage(mkdtempSync(join(tmpdir(), 'condabuild-ui-')), await freePort(), gate, front);
     stage.furnish();
     await stage.start();
     return stage;
@@ -143,12 +145,13 @@ export class Stage {
   private async start(): Promise<void> {
     const log = createWriteStream(this.path('lab.log'), { flags: 'a' });
     await new Promise(resolve => log.once('open', resolve));
+    const other = this.front === 'lab' ? '' : given(this.front.toUpperCase());
     const environment = {
       ...process.env,
       // Logins are kept there.
       DOCKER_CONFIG: this.path('docker'),
-      ...(this.oldest && { PYTHONPATH: given('OLDEST'), JUPYTERLAB_DIR: join(given('OLDEST'), 'share/jupyter/lab') }),
-      JUPYTER_PATH: this.folder,
+      ...(other && { PYTHONPATH: other, JUPYTERLAB_DIR: join(other, 'share/jupyter/lab') }),
+      JUPYTER_PATH: [this.folder, ...(other ? [join(other, 'share/jupyter')] : [])].join(':'),
       JUPYTER_CONFIG_DIR: this.path('config'),
       JUPYTER_DATA_DIR: this.path('data'),
       JUPYTER_RUNTIME_DIR: this.path('runtime'),
@@ -168,7 +171,7 @@ export class Stage {
       '--LabApp.news_url=None',
       '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate'
     ];
-    this.lab = spawn(given('PYTHON'), ['-m', 'jupyterlab', ...options], {
+    this.lab = spawn(given('PYTHON'), ['-m', this.front === 'notebook' ? 'notebook' : 'jupyterlab', ...options], {
       env: environment,
       stdio: ['ignore', log, log]
     });

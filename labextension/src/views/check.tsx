@@ -106,6 +106,11 @@ function Failures(props: { build: Build; check: Check; state: PanelState }): JSX
           </li>
         ))}
       </ul>
+      {imported.length > 0 && (
+        <p className="jp-CondaBuild-quiet">
+          {trans._n('%1 other module can be imported.', '%1 other modules can be imported.', imported.length)}
+        </p>
+      )}
       {packages.length > 0 && isDisplayed && (
         <button
           type="button"
@@ -115,11 +120,6 @@ function Failures(props: { build: Build; check: Check; state: PanelState }): JSX
         >
           {trans.__('Add %1 and build again', packages.join(', '))}
         </button>
-      )}
-      {imported.length > 0 && (
-        <p className="jp-CondaBuild-quiet">
-          {trans._n('%1 other module can be imported.', '%1 other modules can be imported.', imported.length)}
-        </p>
       )}
     </div>
   );

@@ -197,6 +197,30 @@ test('a conda environment of the image is made without a container, can be cance
   await panel.picture('image-recreated-300', 1400);
 });
 
+test('the check and the packages of Debian are Chinese, and the check that is switched off stays off', async ({ page, panel, stage }) => {
+  await stage.set(LANGUAGE, { locale: 'zh_CN' });
+  try {
+    await panel.notebook('magic');
+    await panel.entrance.click();
+    await panel.width(300);
+    await panel.node.getByRole('region', { name: '最近的构建' }).getByRole('button', { name: /MB/ }).first().click();
+    await expect(panel.node.getByText('✓ 已检查：2 个模块可以导入 · magic.ipynb')).toBeVisible();
+    await panel.inOrder();
+    await panel.picture('check-chinese-300', 1400);
+    await panel.button(/环境与历史/).click();
+    await panel.button(/^选项/).click();
+    await panel.node.getByLabel('检查新镜像').uncheck();
+    await panel.inOrder();
+    await panel.picture('options-chinese-300', 2000);
+    await page.reload();
+    await panel.button(/^选项/).click();
+    await expect(panel.node.getByLabel('检查新镜像')).not.toBeChecked();
+  } finally {
+    await stage.set(LANGUAGE, {});
+    await stage.set('jupyter-condabuild:plugin', {});
+  }
+});
+
 test('the view is Chinese and dark where JupyterLab is, and works by the keyboard', async ({ page, panel, stage }) => {
   await stage.set(LANGUAGE, { locale: 'zh_CN' });
   await stage.set(THEMES, { theme: 'JupyterLab Dark' });

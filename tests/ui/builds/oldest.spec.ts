@@ -5,7 +5,7 @@ import { Stage } from '../stage';
 
 test('the oldest JupyterLab has the whole panel, and no warning in the console', async ({ page }) => {
   test.setTimeout(180_000);
-  const stage = await Stage.build(true);
+  const stage = await Stage.build('oldest');
   try {
     const said: string[] = [];
     page.on('console', message => ['warning', 'error'].includes(message.type()) && said.push(message.text()));
