@@ -96,6 +96,11 @@ describe('a choice', () => {
     await settle();
     expect(server.snapshots.at(-1)?.request).toMatchObject({ apt: ['libgl1'], reference: expect.any(String) as string });
     await answer();
+    server.changedTo = { identity: 'sha256:another' };
+    void model.start();
+    await settle();
+    expect(server.started).toEqual([]);
+    await answer({ identity: 'sha256:another' });
     await model.start();
     expect(server.looked.at(-1)).not.toHaveProperty('apt');
     expect(server.started[0]).toMatchObject({ apt: ['libgl1'] });
