@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 _SETTINGS = re.compile(r"^(ssl_verify|proxy_servers|envvars_force_uppercase)\s*:", re.MULTILINE)
 _NO_PROXY = "http://unusable-proxy.invalid"
 """Takes the place of a proxy whose address is not valid: no host has this name (RFC 6761)."""
+
+NO_CONNECTION = re.compile("certificate|error sending request|request failed after|urlopen error", re.I)
+"""The errors of rattler and of urllib that mean that no connection can be made."""
 
 _HERE = ("localhost", "127.0.0.0/8", "::1")
 
@@ -132,3 +136,30 @@ def make_client(urls: Iterable[str], *, retries: int, seconds: int) -> Client:
     config = Config.from_toml("\n".join(["[proxy-config]", *lines]))
     with given_to_openssl(environ):
         return Client.from_config(config, max_retries=retries, timeout=seconds)
+
+
+class LostHosts:
+    """The hosts to which no connection can be made. A lock file may name thousands of packages of one."""
+
+    MOST = 8
+    """The number of failed connections, one after the other, after which a host is not asked for more."""
+
+    def __init__(self) -> None:
+        self._failed: Counter[str] = Counter()
+
+    def failed(self, url: str) -> int:
+        """Returns the number of failed connections to the host of a URL, if the host is not to be asked; else 0."""
+        count = self._failed[self.name(url)]
+        return count if count >= self.MOST else 0
+
+    def note(self, url: str, error: str) -> None:
+        """Takes note of a request: of its error, or of an empty text."""
+        self._failed[self.name(url)] = self._failed[self.name(url)] + 1 if NO_CONNECTION.search(error) else 0
+
+    @staticmethod
+    def name(url: str) -> str:
+        """Returns the host of a URL, with its port; empty for a URL that is not valid."""
+        try:
+            return urlsplit(url).netloc.rpartition("@")[2]
+        except ValueError:
+            return ""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 
+from jupyter_condabuild.conda.clients import LostHosts
 from jupyter_condabuild.conda.contents import package_kinds
 from jupyter_condabuild.conda.fetch import locate, url_path
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
@@ -118,16 +119,18 @@ def _with_md5s(packages: Sequence[CondaPackage], sources: PackageSources) -> lis
 
 
 def _with_sizes(packages: Sequence[CondaPackage], sources: PackageSources) -> list[CondaPackage]:
+    lost = LostHosts()
+
     def with_size(package: CondaPackage) -> CondaPackage:
         if package.size is not None or not package.sha256 or not sources.may_fetch(package):
             return package
-        return replace(package, size=_content_length(package, sources))
+        return replace(package, size=_content_length(package, sources, lost))
 
     with ThreadPoolExecutor(8) as executor:
         return list(executor.map(with_size, packages))
 
 
-def _content_length(package: CondaPackage, sources: PackageSources) -> int | None:
+def _content_length(package: CondaPackage, sources: PackageSources, lost: LostHosts) -> int | None:
     """Asks the channel for the size of an archive, in bytes; None if the channel does not report it.
 
     A login in the URL is sent only to the host of the URL.
@@ -135,10 +138,14 @@ def _content_length(package: CondaPackage, sources: PackageSources) -> int | Non
     url = sources.url(package)
     if url.startswith("file:"):
         return _file_size(Path(os.fsdecode(url_path(url))))
+    if lost.failed(url):
+        return None
     try:
         with open_url(sources.url_with_login(package), _SECONDS, method="HEAD") as response:
+            lost.note(url, "")
             return length(response.headers)
-    except (OSError, ValueError, HTTPException):
+    except (OSError, ValueError, HTTPException) as error:
+        lost.note(url, str(error))
         return None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from jupyter_condabuild.conda.clients import make_client
+from jupyter_condabuild.conda.clients import LostHosts, make_client
 from jupyter_condabuild.conda.fetch import largest, shows_login, url_path
 from jupyter_condabuild.conda.linking.check import most_metadata
 from jupyter_condabuild.conda.linking.extracted import target_of
@@ -119,11 +119,14 @@ async def _fetch_all(
 
     client = make_client((sources.url(package) for package, _ in packages), retries=1, seconds=20)
     limit = asyncio.Semaphore(_CONCURRENT)
+    lost = LostHosts()
 
     async def fetch(package: CondaPackage, cached: Cached | None) -> dict[str, dict[str, Any]]:
         url = sources.url(package)
         async with limit:
             file = folder / package.fn
+            if not cached and lost.failed(url):
+                return {name: {} for name in names}
             try:
                 if cached or url.startswith("file:"):
                     path = cached.path if cached else Path(os.fsdecode(url_path(url)))
@@ -134,7 +137,10 @@ async def _fetch_all(
                 else:
                     archive = await PackageArchive.from_url(client, url, max_spool_size=_WHOLE_ARCHIVE)
                     texts = await _read_remote(archive, names, most_metadata(package))
-            except Exception:  # noqa: BLE001  rattler raises many types; the caller reports packages without paths
+                if not cached:
+                    lost.note(url, "")
+            except Exception as error:  # noqa: BLE001  rattler raises many; the caller reports packages without paths
+                lost.note(url, str(error))
                 texts = {}
             finally:
                 file.unlink(missing_ok=True)

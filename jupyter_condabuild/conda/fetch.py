@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from jupyter_condabuild.conda.clients import make_client
+from jupyter_condabuild.conda.clients import NO_CONNECTION, LostHosts, make_client
 from jupyter_condabuild.conda.logins import download
 from jupyter_condabuild.conda.package_cache import Cached, hash_file
 from jupyter_condabuild.conda.package_sources import PackageSources
@@ -21,14 +19,10 @@ SECONDS = 600
 LARGEST = 16 << 30
 """The largest archive in bytes that is downloaded if the lock file does not name its size."""
 
-_NO_CONNECTION = re.compile("certificate|error sending request|request failed after", re.I)
 _CONNECTION_HINT = (
     "Check that the channel can be reached, and HTTPS_PROXY and NO_PROXY. If the authority of your lab has issued the "
     "channel's certificate, name the file with the authority's certificate in SSL_CERT_FILE or REQUESTS_CA_BUNDLE."
 )
-_MOST_LOST = 8
-"""The number of packages, one after the other, after whose failed connections a host is not asked for more."""
-
 _LOOK_SECONDS = 0.2
 _SCHEME_HINT = "A lock file may name packages by https, http or file. Use a channel with one of them."
 
@@ -79,29 +73,27 @@ async def _download_all(
     unverified: bool,
 ) -> list[tuple[CondaPackage, Path | PackageError]]:
     import asyncio
-    from urllib.parse import urlsplit
 
     client = make_client(map(sources.url, packages), retries=2, seconds=SECONDS)
     limit = asyncio.Semaphore(CONCURRENT)
-    lost: Counter[str] = Counter()
+    lost = LostHosts()
 
     async def download(package: CondaPackage) -> tuple[CondaPackage, Path | PackageError]:
-        host = urlsplit(sources.url(package)).netloc.rpartition("@")[2]
+        url = sources.url(package)
         async with limit:
             if not (package.sha256 or package.md5 or unverified):
                 result: Path | PackageError = PackageNotFound(
                     f"No hash of {package.fn} is known, so its archive cannot be verified.",
                     "Make a lock file with hashes: conda list --explicit --sha256.",
                 )
-            elif lost[host] >= _MOST_LOST:
+            elif failed := lost.failed(url):
                 result = PackageNotFound(
-                    f"{package.dist} is in no package cache, and {host} did not answer for {lost[host]} others.",
+                    f"{package.dist} is in no package cache, and {lost.name(url)} did not answer for {failed} others.",
                     _CONNECTION_HINT,
                 )
             elif sources.may_fetch(package):
                 result = await _download(client, package, sources, folder / package.fn)
-                is_lost = isinstance(result, PackageError) and result.hint == _CONNECTION_HINT
-                lost[host] = lost[host] + 1 if is_lost else 0
+                lost.note(url, "" if isinstance(result, Path) else result.message)
             else:
                 result = PackageNotFound(
                     f"{package.dist} is not downloaded from {scrub(package.url[:200])}.", _SCHEME_HINT
@@ -134,7 +126,7 @@ async def _download(
         return error
     except Exception as error:  # noqa: BLE001  rattler raises many types; each means that the download failed
         text = scrub(str(error))
-        hint = _CONNECTION_HINT if _NO_CONNECTION.search(text) else None
+        hint = _CONNECTION_HINT if NO_CONNECTION.search(text) else None
         return PackageNotFound(f"{package.dist} is in no package cache and cannot be downloaded: {text}", hint)
 
 

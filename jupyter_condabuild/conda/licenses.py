@@ -9,7 +9,7 @@ from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.clients import make_client
+from jupyter_condabuild.conda.clients import LostHosts, make_client
 from jupyter_condabuild.conda.fetch import url_path
 from jupyter_condabuild.conda.package_cache import Cached
 from jupyter_condabuild.conda.package_sources import PackageSources
@@ -151,10 +151,13 @@ async def _read_all(
 
     client = make_client((sources.url(package) for package, _ in packages), retries=1, seconds=20)
     limit = asyncio.Semaphore(_CONCURRENT)
+    lost = LostHosts()
 
     async def read(package: CondaPackage, cached: Cached | None) -> License:
         url = sources.url(package)
         async with limit:
+            if not cached and lost.failed(url):
+                return License()
             try:
                 if cached or url.startswith("file:"):
                     archive = await PackageArchive.from_path(cached.path if cached else url_path(url))
@@ -165,7 +168,10 @@ async def _read_all(
                     return License(name)
                 paths = sorted(path for path in await archive.list_files("info") if path.startswith(FOLDER))
                 texts = await archive.read_files(paths[:MOST_TEXTS])
-            except Exception:  # noqa: BLE001  rattler raises many types; such a package has no licence
+                if not cached:
+                    lost.note(url, "")
+            except Exception as error:  # noqa: BLE001  rattler raises many types; such a package has no licence
+                lost.note(url, str(error))
                 return License()
         return License(name, _joined((path.removeprefix(FOLDER), texts[path] or b"") for path in sorted(texts)))
 

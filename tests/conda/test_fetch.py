@@ -104,7 +104,7 @@ def test_a_host_that_does_not_answer_is_not_asked_for_every_package(
 
     async def no_connection(_: object, wanted: CondaPackage, *__: object) -> PackageError:
         asked.append(wanted.name)
-        return PackageNotFound("no connection", fetch._CONNECTION_HINT)
+        return PackageNotFound("Request failed after 2 retries")
 
     monkeypatch.setattr(fetch, "_download", no_connection)
     names = [f"p{number}" for number in range(100)]
@@ -112,7 +112,7 @@ def test_a_host_that_does_not_answer_is_not_asked_for_every_package(
     wanted.append(package("https://lab.org/c", "other"))
     _, failures = locate(wanted, NONE, tmp_path)
     assert len(failures) == 101
-    assert len(asked) <= fetch._MOST_LOST + fetch.CONCURRENT + 1
+    assert len(asked) <= fetch.LostHosts.MOST + fetch.CONCURRENT + 1
     assert "other" in asked
     assert "silent.lab.org did not answer for" in failures["p99-1.0-0"].message
     assert "secret" not in failures["p99-1.0-0"].message
