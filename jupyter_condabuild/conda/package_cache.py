@@ -80,12 +80,18 @@ def default_folders(
 
 
 def _condarc_folders(files: Iterable[Path]) -> Iterator[Path]:
-    import yaml  # takes 20 ms, and only this function needs it
-
     for file in files:
         try:
-            value = yaml.safe_load(file.read_text()) or {}
-        except (OSError, ValueError, yaml.YAMLError):
+            text = file.read_text()
+        except (OSError, ValueError):
+            continue
+        if "pkgs_dirs" not in text:
+            continue
+        import yaml  # takes 20 ms, and most users have no such setting
+
+        try:
+            value = yaml.safe_load(text)
+        except (ValueError, yaml.YAMLError, RecursionError):
             continue
         folders = value.get("pkgs_dirs") if isinstance(value, dict) else None
         for folder in [folders] if isinstance(folders, str) else folders if isinstance(folders, list) else []:

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from jupyter_condabuild.distribution.blob_places import BlobPlaces
 from jupyter_condabuild.distribution.layer_index import LayerIndex, current_digest, look_up
@@ -16,8 +17,6 @@ from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.errors import CondaBuildError, RegistryError
 from jupyter_condabuild.events import Log, Progress, Report, Warning
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture, name_of
-from jupyter_condabuild.oci import archive
-from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import LAYER_PACKAGES, Descriptor, Image, Manifest, Reference
 from jupyter_condabuild.oci.index import Index, platform_of
 from jupyter_condabuild.oci.layout import Store
@@ -29,6 +28,10 @@ from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.text import listed
 from jupyter_condabuild.trust.vouchers import Vouchers
+
+if TYPE_CHECKING:
+    from jupyter_condabuild.oci.archive import Kind
+    from jupyter_condabuild.oci.archive import Progress as Moved
 
 
 @dataclass(frozen=True)
@@ -237,7 +240,9 @@ def write_archive(image: Image, request: BuildRequest, progress: JobProgress) ->
 
         writer.write(image, name, request.archive.path, progress.of(EXPORTING))
         return
-    kind: archive.Kind = "docker-archive" if request.archive.kind == "docker-archive" else "oci-archive"
+    from jupyter_condabuild.oci import archive
+
+    kind: Kind = "docker-archive" if request.archive.kind == "docker-archive" else "oci-archive"
     archive.write(image, name, request.archive.path, kind, progress.of(EXPORTING))
 
 
@@ -259,6 +264,8 @@ def load(image: Image, request: BuildRequest, job: JobContext) -> None:
     If the image was pushed, the engine pulls the layers that it does not have. If the pull fails, or if the image was
     not pushed, the whole image is sent to the engine.
     """
+    from jupyter_condabuild.oci.engine.daemon import Daemon  # a push needs no engine
+
     name = str(request.reference)
     with Daemon.connect(job.docker_host or None) as daemon:
         if request.push:
@@ -279,7 +286,7 @@ def loaded(reference: Reference) -> str:
     return f"docker-daemon:{reference}"
 
 
-def throttled(report: Report, subject: str) -> archive.Progress:
+def throttled(report: Report, subject: str) -> Moved:
     """Returns a function that reports progress: at most ten events a second, and always the last one."""
     last = 0.0
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_condabuild.distribution.blob_places import BlobPlaces
 from jupyter_condabuild.distribution.push import GRACE_SECONDS
@@ -15,8 +15,10 @@ from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.oci.image import Descriptor, Digest
 from jupyter_condabuild.oci.referrers import EMPTY_CONFIG, Artifact, Listing, Referrer, attach_all, listing, push_blobs
 from jupyter_condabuild.oci.repository import Repository
-from jupyter_condabuild.sbom.bill import Bill
 from jupyter_condabuild.sbom.documents import MEDIA_TYPES, documents
+
+if TYPE_CHECKING:
+    from jupyter_condabuild.sbom.bill import Bill
 
 NO_API = Digest.of(b"a repository without the referrers API")
 """The digest of no blob. `BlobPlaces` has the repositories under it that had no referrers API."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, ContentMismatch, RegistryError
 from jupyter_condabuild.image.configuration import BASE_NAME, LABEL_BASE_LAYERS, LABEL_ENGINE
-from jupyter_condabuild.image.opener import open_saved
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
 from jupyter_condabuild.oci import image
 from jupyter_condabuild.oci.documents import read_document
@@ -92,6 +91,8 @@ def _found(location: ImageLocation, architecture: str, job: JobContext, *, patie
 
             saved = preview(find(location.name, architecture, job), job)
         else:
+            from jupyter_condabuild.image.opener import open_saved  # a base of a registry needs no engine
+
             saved = open_saved(location, architecture, job)
     except CondaBuildError as error:
         if isinstance(error, BaseUnavailable) and location.kind != "debian-packages":

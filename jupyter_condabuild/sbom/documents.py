@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from jupyter_condabuild.sbom.bill import Bill
-from jupyter_condabuild.sbom.cyclonedx import cyclonedx
-from jupyter_condabuild.sbom.spdx import spdx
+if TYPE_CHECKING:
+    from jupyter_condabuild.sbom.bill import Bill
 
 CYCLONEDX = "application/vnd.cyclonedx+json"
 SPDX = "application/spdx+json"
@@ -25,4 +25,7 @@ class Document:
 
 def documents(bill: Bill) -> tuple[Document, ...]:
     """Returns the SBOMs of an image in all formats."""
+    from jupyter_condabuild.sbom.cyclonedx import cyclonedx  # a build whose image has its SBOMs writes none
+    from jupyter_condabuild.sbom.spdx import spdx
+
     return Document(CYCLONEDX, cyclonedx(bill)), Document(SPDX, spdx(bill))

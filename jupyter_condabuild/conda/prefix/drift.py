@@ -112,7 +112,7 @@ def drift(
     bytecode: list[DriftEntry] = []
     unreadable: list[str] = []
     differing = {item.path for item in clobbered if not item.by_rule}
-    size = sum(status[SIZE] for path in unchanged if (status := contents.statuses.get(path)))
+    size = sum(status[SIZE] for status in map(contents.statuses.get, unchanged) if status)
     read = 0
     for verdict in verify(prefix, expected, contents.statuses, workers=workers, progress=progress):
         size += verdict.size

@@ -11,10 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.prefix.kernel import filled
-from jupyter_condabuild.conda.prefix.launchers import PYTHON
-from jupyter_condabuild.system.running_process import RunningProcess
-
 PURPOSES: Mapping[str, str] = {
     "PYTHONSTARTUP": "a script that Python and IPython run first",
     "R_HOME": "R",
@@ -55,6 +51,9 @@ def of_process(pid: int) -> tuple[str, ...]:
 
     If the process is not a Python, for example ``conda run``, those of the first Python that it has started.
     """
+    from jupyter_condabuild.conda.prefix.launchers import PYTHON  # a build asks for no kernel
+    from jupyter_condabuild.system.running_process import RunningProcess
+
     processes = [RunningProcess.read(pid)]
     chosen = processes[0]
     for process in processes:  # the list grows
@@ -74,6 +73,8 @@ def of_kernelspec(spec: Mapping[str, Any], variables: Mapping[str, str] | None =
         spec: the JSON object of kernel.json.
         variables: the variables that the kernel would inherit. Default: those of this process.
     """
+    from jupyter_condabuild.conda.prefix.kernel import filled
+
     inherited = os.environ if variables is None else variables
     own = {str(name): str(value) for name, value in (spec.get("env") or {}).items()}
     argv = [str(word) for word in spec.get("argv") or ()]
@@ -105,7 +106,11 @@ def launch_variables(argv: Sequence[str], variables: Mapping[str, str], cwd: Pat
 def _options(argv: Sequence[str]) -> set[str]:
     """Returns the letters of the options in the command line of a Python interpreter; none for another program."""
     found: set[str] = set()
-    if not argv or not PYTHON.fullmatch(os.path.basename(argv[0])):
+    if not argv:
+        return found
+    from jupyter_condabuild.conda.prefix.launchers import PYTHON
+
+    if not PYTHON.fullmatch(os.path.basename(argv[0])):
         return found
     words = iter(argv[1:])
     for word in words:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from jupyter_condabuild import progress
 from jupyter_condabuild.distribution.destinations import deliver, open_destination, replaced_platforms
@@ -15,9 +16,7 @@ from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.engines.layers.assemble import assemble
 from jupyter_condabuild.engines.layers.audit import Audit
-from jupyter_condabuild.engines.layers.current_image import current_image
 from jupyter_condabuild.engines.layers.engine import LayersEngine
-from jupyter_condabuild.engines.layers.stacking import contents, stacked
 from jupyter_condabuild.engines.layers.upper_layers import upper_layers
 from jupyter_condabuild.engines.layers.work import work
 from jupyter_condabuild.engines.result import BuildResult
@@ -38,10 +37,10 @@ from jupyter_condabuild.planning.scan import Scan
 from jupyter_condabuild.planning.shared_paths import contested_layer, paths_of
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.requests.job_context import JobContext
-from jupyter_condabuild.sbom.bill import Bill
-from jupyter_condabuild.sbom.inputs import licenses_of
-from jupyter_condabuild.sbom.inventory import bill_of
 from jupyter_condabuild.trust.receipt import receipt_of
+
+if TYPE_CHECKING:
+    from jupyter_condabuild.sbom.bill import Bill
 
 _SCRIPTS_THERE = (
     "The scripts are for another platform, and cannot run here. Write a lock file (lock --platform), and build with "
@@ -137,6 +136,9 @@ def _build(
             making = time.monotonic() - making
         above = LayerStack((runtime, *packages.layers, *upper))
         if request.stack:
+            from jupyter_condabuild.engines.layers.current_image import current_image  # most builds need none
+            from jupyter_condabuild.engines.layers.stacking import contents, stacked
+
             above = stacked(
                 lambda: current_image(request, destination, job),
                 base,
@@ -220,6 +222,9 @@ def _keep_rates(
 
 
 def _bill(image: Image, inputs: Inputs, above: LayerStack) -> Bill:
+    from jupyter_condabuild.sbom.inputs import licenses_of  # a build whose image has its SBOMs needs none of them
+    from jupyter_condabuild.sbom.inventory import bill_of
+
     titles = {layer.descriptor.digest: layer.title for layer in above.layers}
     config = ImageConfig.parse(image.config)
     return bill_of(image.manifest, config, inputs.contents, licenses_of(inputs), titles)
