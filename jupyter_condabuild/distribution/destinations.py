@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -198,12 +199,14 @@ def deliver(
     statements: Statements | None,
     job: JobContext,
     private: Set[str] = frozenset(),
+    before_load: Callable[[], None] | None = None,
 ) -> int:
     """Delivers the image to every destination of the request. Returns the number of bytes that were pushed.
 
     Args:
         statements: attached to an image that is pushed.
         private: the dists of packages whose layers are never published to the layer pool.
+        before_load: called before the image is loaded into the engine.
 
     Raises RegistryError, EngineUnavailable, EngineFault, StoreError.
     """
@@ -220,6 +223,8 @@ def deliver(
             pushed = push.bytes_pushed
     if request.load and not destination.of_several:
         with job.phase("load"):
+            if before_load:
+                before_load()
             load(image, request, job)
     if request.archive and not destination.of_several:
         with job.phase("export"):
@@ -262,7 +267,8 @@ def load(image: Image, request: BuildRequest, job: JobContext) -> None:
     """Loads the image into the engine.
 
     If the image was pushed, the engine pulls the layers that it does not have. If the pull fails, or if the image was
-    not pushed, the whole image is sent to the engine.
+    not pushed, the image is sent to the engine. Then the engine needs no step images any more (see
+    `oci.engine.step_images`), and they are removed.
     """
     from jupyter_condabuild.oci.engine.daemon import Daemon  # a push needs no engine
 
@@ -277,6 +283,10 @@ def load(image: Image, request: BuildRequest, job: JobContext) -> None:
                     Log(f"The engine cannot pull from the registry, so the image is sent to it: {error.message}")
                 )
         daemon.load(image, name, job.progress.of(LOADING))
+        from jupyter_condabuild.oci.engine.step_images import remove_steps  # a push needs none of it
+
+        with suppress(CondaBuildError):  # the next build removes them
+            remove_steps(daemon)
     if request.reference:
         job.store.remember(loaded(request.reference), image.manifest.descriptor.digest)
 

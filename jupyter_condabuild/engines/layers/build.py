@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -98,9 +98,22 @@ def _build(
             for warning in replaced_platforms(destination.index.named, request.reference, {inputs.architecture}):
                 job.report(warning)
 
+        steps = None
+        if not of_several and request.load and not request.push:
+            from jupyter_condabuild.engines.layers.steps import Steps, in_steps  # a push needs none of it
+
+            steps = attempt.enter_context(Steps(job)) if in_steps(request, job) else None
+
         def ready(layer: ReadyLayer) -> None:
             if push:
                 push.add(layer.descriptor, layer.source, layer.title)
+            if steps:
+                steps.add(layer)
+
+        def begin(missing: Sequence[PlannedLayer], found: Mapping[str, ReadyLayer]) -> None:
+            job.progress.plan(work(request, inputs, base, destination, missing, found))
+            if steps:
+                steps.begin(base, runtime, planned, missing)
 
         with job.phase("layers"):
             if push:
@@ -119,9 +132,7 @@ def _build(
                 live=inputs.environment is not None,
                 registry=request.destination.registry if request.destination else "",
                 compiling=inputs.compiling,
-                planned=lambda missing, found: job.progress.plan(
-                    work(request, inputs, base, destination, missing, found)
-                ),
+                planned=begin,
                 growing=lambda layer, path: push.growing(layer.key, path, layer.size) if push else None,
                 abandoned=lambda layer: push.abandon(layer.key) if push else None,
             )
@@ -155,7 +166,8 @@ def _build(
             sboms.write(image.manifest.descriptor.digest, lambda: _bill(image, inputs, above))
         audit.finish(time.monotonic() - started)
         statements = _statements(image, request, inputs, base, above, sboms) if push else None
-        pushed = deliver(image, request, destination, push, statements, job, inputs.private)
+        before_load = steps.finish if steps else None
+        pushed = deliver(image, request, destination, push, statements, job, inputs.private, before_load)
         _keep_rates(started, making, [*packages.layers, *upper], planned, engine, push, job)
     kept_images.keep(image, job.store)
     job.progress.finish()

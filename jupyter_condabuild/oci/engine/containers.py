@@ -274,6 +274,12 @@ def owner() -> str:
     return f"{_place()}:{os.getpid()}:{began(os.getpid())}"
 
 
+def has_ended(value: str) -> bool:
+    """Whether a value of `owner` is a process of this user that has ended here."""
+    place, pid, start = (*value.split(":"), "", "")[:3]
+    return place == _place() and pid.isdecimal() and began(int(pid)) != start
+
+
 def remove_abandoned(daemon: Daemon) -> int:
     """Removes the containers of this user's processes that have ended here, and returns their number.
 
@@ -282,8 +288,7 @@ def remove_abandoned(daemon: Daemon) -> int:
     removed = 0
     with engine_errors("listing its containers", daemon.where):
         for found in daemon.client.containers(all=True, filters={"label": LABEL_OWNER}):
-            place, pid, start = (*str(found["Labels"][LABEL_OWNER]).split(":"), "", "")[:3]
-            if place == _place() and pid.isdecimal() and began(int(pid)) != start:
+            if has_ended(str(found["Labels"][LABEL_OWNER])):
                 with suppress(EngineFault), engine_errors("removing a container", daemon.where):  # it may go by itself
                     daemon.client.remove_container(found["Id"], force=True, v=True)
                     removed += 1
