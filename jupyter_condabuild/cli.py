@@ -79,7 +79,7 @@ def _fill(subparser: argparse.ArgumentParser, module: ModuleType, request: Any) 
         module.add(subparser)
     subparser.add_argument("--json", action="store_true", help="print the result as JSON")
     subparser.add_argument("--events", choices=("jsonl",), help="print events as JSON lines on standard output")
-    subparser.set_defaults(module=module, request_type=request)
+    subparser.set_defaults(module=module, request_type=request, subparser=subparser)
 
 
 class _Version(argparse.Action):
@@ -102,7 +102,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     gc.set_threshold(10_000)  # with 700, as by default, the collections take 3 % of a build
     words = sys.argv[1:] if argv is None else argv
-    arguments = parser(words[0] if words else "").parse_args(words)
+    arguments, unknown = parser(words[0] if words else "").parse_known_args(words)
+    if unknown:  # the usage of the command helps more than that of the program
+        arguments.subparser.error(f"unrecognized arguments: {' '.join(unknown)}")
     signal.signal(signal.SIGTERM, _interrupt)
     limits.write_no_core()
     if arguments.events:

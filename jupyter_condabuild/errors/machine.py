@@ -66,7 +66,7 @@ class StoreBusy(StoreError):
     default_hint = "Run 'jupyter condabuild prune' again when the build has ended."
 
 
-OUTSIDE = "Make room on this disk, or choose a folder that you can write."
+OUTSIDE = "Choose a folder that you can write, on a disk with room."
 """The hint for a file or folder that the user has named, or that another program has: the store is not the reason."""
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jupyter_condabuild.errors import BadImage, ContentMismatch, StoreError, from_os_error
+from jupyter_condabuild.errors import BadImage, ContentMismatch, DiskFull, StoreError, from_os_error
 from jupyter_condabuild.oci.archive_reader import IMAGE_NAME, REF_NAME, Archive, blob_path
 from jupyter_condabuild.oci.image import (
     DOCKER_LAYER_GZIP,
@@ -233,7 +233,8 @@ def naming_errors(out: Path) -> Iterator[None]:
     except OSError as error:
         error.filename = str(out)
         named = from_os_error(error, "writing the archive")
-        named.hint = "Free space on that disk, or name a file in another folder with -o."
+        advice = "Free space on that disk, or name" if isinstance(named, DiskFull) else "Name"
+        named.hint = f"{advice} a file in another folder with -o."
         raise named from None
 
 

@@ -56,6 +56,10 @@ _PROXY_HINT = (
     "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY. A login for the proxy is written as "
     "http://USER:PASSWORD@HOST:PORT."
 )
+_NO_REGISTRY = (
+    "The image has no registry in its name, or the one of Docker Hub. Is it in another registry? Then write the name "
+    "of the registry before it: registry.lab.org/team/env:v1."
+)
 _UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+"  # slow to compile
 _USERINFO = re.compile(r"(?<=://)[^\s/?#@]*@")
 _QUERY = re.compile(r"(?<=[^\s?])\?[^\s\"'<>?]*=[^\s\"'<>]*")
@@ -230,7 +234,9 @@ def unreachable(where: str, doing: str, error: BaseException, *, known: bool) ->
         )
     for cause in causes:
         if isinstance(cause, socket.gaierror):
-            return RegistryUnreachable(f"{prefix} no such host.", temporary=known or cause.errno == socket.EAI_AGAIN)
+            hint = _NO_REGISTRY if where in ("docker.io", "registry-1.docker.io") else None
+            temporary = known or cause.errno == socket.EAI_AGAIN
+            return RegistryUnreachable(f"{prefix} no such host.", hint, temporary=temporary)
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _untrusted(where, prefix, cause)
         if isinstance(cause, ssl.SSLError) and _CLIENT_REFUSED.search(cause.reason or ""):

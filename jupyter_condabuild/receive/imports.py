@@ -81,7 +81,8 @@ def imports_of(notebook: Path) -> set[str]:
         code = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
         texts = [text if isinstance(text, str) else "".join(text) for text in code]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(f"{notebook} is no notebook that can be read: {error!r}.") from None
+        reason = error.strerror if isinstance(error, OSError) else "its content is not that of an .ipynb file"
+        raise UsageError(f"{notebook} is no notebook that can be read: {reason}.") from None
     texts = [text for text in texts if "import" in text]
     if sum(map(len, texts)) > MOST_CODE:
         raise UsageError(

@@ -34,7 +34,8 @@ class Inspection:
     reason why this user trusts the image: this machine has pushed it, or the user trusts its repository or its signer;
     empty if there is none. `unproved` are the titles of the layers that are not made of packages alone. `images` has
     the digest of each image by platform, if the name has images for several. `ways` is how this machine can run an
-    image (`local_engine.ways`); empty if nobody has looked.
+    image (`local_engine.ways`); empty if nobody has looked. `starts` is the program that the user wants
+    instead of the image's own.
     """
 
     location: ImageLocation
@@ -47,6 +48,7 @@ class Inspection:
     unproved: tuple[str, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
     ways: tuple[str, ...] = ()
+    starts: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -140,7 +142,7 @@ class Inspection:
         lines.append(f"{self.platform}, {size_text(self.size)}{here}.")
         if base := self.labels.get(BASE_NAME, ""):
             lines.append(f"Base image: {printable(base)}.")
-        lines.append(f"Starts: {printable(' '.join(self.command)) or 'nothing by itself'}.")
+        lines.append(f"Starts: {printable(' '.join(self.starts or self.command)) or 'nothing by itself'}.")
         if self.wants_gpu:
             lines.append("Uses NVIDIA GPUs.")
         if self.unproved:

@@ -142,14 +142,20 @@ def remove(request: KernelRemoveRequest) -> Kernels:
     """Removes the kernels of an image, or the kernel of a name. Raises UsageError if none is installed, StoreError."""
     named = request.reference
     # The setting `registry`, or Docker Hub's library, stands before the name of a kernel by now.
-    short = named.reference.repository.rpartition("/")[2] if named and named.kind == "registry" else ""
-    if named and named.kind == "sif":
+    short, folder, text = "", None, str(named)
+    if named and named.kind == "registry":
+        short = named.reference.repository.rpartition("/")[2]
+    elif named and named.kind == "sif":
         named = ImageLocation("sif", os.path.abspath(named.name))
-    found = [one for one in kernelspecs.installed() if one.name == short or one.kernel.location == named]
+    elif named and named.is_file:  # the folder that Jupyter lists
+        folder = named.path.absolute()
+        text = str(folder)
+    found = [
+        one for one in kernelspecs.installed() if one.name == short or one.folder == folder or _same(one.kernel, named)
+    ]
     if not found:
-        raise UsageError(
-            f"No kernel of {request.reference} is installed.", "List the installed ones: jupyter condabuild kernel list"
-        )
+        hint = "List the installed ones: jupyter condabuild kernel list"
+        raise UsageError(f"No kernel of {text} is installed.", hint)
     for one in found:
         kernelspecs.remove(one)
     kernel = found[0].kernel
@@ -159,6 +165,14 @@ def remove(request: KernelRemoveRequest) -> Kernels:
     elif kernel.sandbox:
         news = "The store keeps the image until it is pruned: jupyter condabuild prune"
     return Kernels("Removed ", tuple(Row(one, news) for one in found))
+
+
+def _same(kernel: ImageKernel, named: ImageLocation | None) -> bool:
+    """Whether a kernel is of the image of a name. A name without a tag has the tag ``latest``."""
+    location = kernel.location
+    if named and location.kind == named.kind == "registry":
+        return location.reference == named.reference
+    return location == named
 
 
 def _addition(request: KernelInstallRequest, found: Inspection, ask: AskPackages | None) -> Addition:
@@ -188,7 +202,8 @@ def _install(
         identity, program = where.image_id(image) or image, ""
         specs = kernelspecs_in(partial(read_folder, where, image))
     if not specs:
-        raise _no_kernel(found)
+        known = found.lockfile is not None and not _lacks(found, is_kernel)
+        raise _no_kernel(found, listed=known or addition is not None)
     kernel = ImageKernel(
         reference=str(found.location),
         digest=found.digest,
@@ -282,7 +297,14 @@ def _lacks(found: Inspection, matches: Callable[[str], bool]) -> bool:
     return found.lockfile is not None and not any(matches(name) for name, _ in packages_in(found.lockfile))
 
 
-def _no_kernel(found: Inspection) -> BadImage:
+def _no_kernel(found: Inspection, *, listed: bool = False) -> BadImage:
+    """Returns the error for an image without a kernel. `listed`: its lock file has a package of a kernel."""
+    if listed:
+        return BadImage(
+            f"The image {found.location} has no Jupyter kernel, although its lock file has a package for one.",
+            "Files of that package were deleted. Install it again in its environment ('conda install --force-reinstall "
+            "ipykernel'), and build the image again.",
+        )
     return BadImage(
         f"The image {found.location} has no Jupyter kernel.",
         "Add --add-ipykernel: the image gets ipykernel on this machine. Or add it to its environment ('conda install "

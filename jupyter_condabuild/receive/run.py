@@ -62,7 +62,7 @@ def run(request: RunRequest, report: Report, ask: Ask) -> int:
             return _run_here(request, image, (), job)
         where = engine_or_sandbox(request, request.folder, job)
         found = inspect(request, job)
-        _consent(request, found, ask)
+        _consent(request, replace(found, starts=request.command), ask)
         if isinstance(where, str):
             if found.wants_gpu and request.gpus == "auto" and where == BUBBLEWRAP and has_gpu():
                 job.report(Log("The image is for NVIDIA GPUs, and runs on the processor: bubblewrap gives no GPUs."))

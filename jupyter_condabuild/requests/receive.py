@@ -160,6 +160,11 @@ class RecreateRequest(InspectRequest):
         super().__post_init__()
         if not self.target:
             raise UsageError("No folder for the environment is given.", "jupyter condabuild recreate REFERENCE PREFIX")
+        image = self.reference.path if self.reference and self.reference.is_file else None
+        if image and (not image.exists() or (image / "conda-meta").is_dir()):
+            raise UsageError(
+                f"{image} is not an image.", "The image comes first: jupyter condabuild recreate REFERENCE PREFIX"
+            )
         if " " in str(self.target.absolute()):
             raise UsageError(
                 f"{str(self.target)!r} has a space in its path, with which scripts of an environment do not run.",

@@ -241,6 +241,11 @@ def test_a_store_that_cannot_be_written(
     done = run("lock", rattler_prefix, "-o", small_disk / "lock.yml", "--events", "jsonl")
     event = failure(done, "store_unwritable")
     assert (str(small_disk) in event["message"], "store_dir" in event["hint"]) == (True, False)
+    done = run(
+        *("build", rattler_prefix, "-o", small_disk / "x.tar"),
+        *("--base", f"oci-archive:{base_archive}", "--events", "jsonl"),
+    )
+    assert failure(done, "store_unwritable")["hint"] == "Name a file in another folder with -o."
 
 
 @pytest.mark.parametrize("text", ["", "hello", "version: 7\nmetadata: {}\npackage: []", "@EXPLICIT\nhttps://x/y"])

@@ -242,6 +242,11 @@ def test_wrong_usage_ends_with_status_2(run: CommandLine, rattler_prefix: Path) 
         ("build", rattler_prefix, "-o", "x.tar", "--include", "no-such-folder"),
     ):
         assert run(*arguments).status == 2, arguments
+    done = run("check", "registry.lab.org/team/env:v1", "analysis.ipynb")
+    assert (done.status, "unrecognized arguments: analysis.ipynb" in done.err) == (2, True)
+    assert done.err.startswith("usage: jupyter condabuild check ")
+    done = run("recreate", rattler_prefix, "registry.lab.org/team/env:v1")
+    assert (done.status, "The image comes first" in done.err) == (2, True)
 
 
 def test_settings_come_from_configuration_and_environment(run: CommandLine, rattler_prefix: Path) -> None:

@@ -165,7 +165,7 @@ def test_the_client_waits_for_a_registry_that_restarts(clock: Clock) -> None:
 
 
 def test_an_unknown_host_fails_at_once(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that cannot be resolved is probably misspelled."""
+    """A name that cannot be resolved is probably misspelled. For Docker Hub, the name may lack its registry."""
 
     def fail(*args: object, **more: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -176,6 +176,9 @@ def test_an_unknown_host_fails_at_once(clock: Clock, monkeypatch: pytest.MonkeyP
         monkeypatch.delenv(name.lower(), raising=False)
     with connect("registry.test", clock=clock) as registry, pytest.raises(RegistryUnreachable, match="no such host"):
         registry.repository("team/env").head("v1")
+    with connect("docker.io", clock=clock) as registry, pytest.raises(RegistryUnreachable) as caught:
+        registry.repository("library/env").head("v1")
+    assert "no registry in its name" in caught.value.hint
     assert clock.waits == []
 
 

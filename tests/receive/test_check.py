@@ -135,8 +135,10 @@ def test_the_imports_of_a_notebook(tmp_path: Path) -> None:
     assert imports_of(notebook(tmp_path / "a.ipynb", *cells)) == {"numpy", "pandas", "timed", "x" * 300}
     for text in ("[]", "{}", '{"cells": [{}]}', "no", '{"cells": [{"cell_type": "code", "source": 1}]}'):
         (tmp_path / "bad.ipynb").write_text(text)
-        with pytest.raises(UsageError, match="no notebook"):
+        with pytest.raises(UsageError, match="no notebook that can be read: its content"):
             imports_of(tmp_path / "bad.ipynb")
+    with pytest.raises(UsageError, match="no notebook that can be read: No such file"):
+        imports_of(tmp_path / "missing.ipynb")
 
 
 def test_libraries_of_the_system() -> None:

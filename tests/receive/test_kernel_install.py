@@ -21,7 +21,7 @@ from jupyter_condabuild.receive import kernelspecs
 from tests.parts.builds import Workshop, install, small_channel
 from tests.parts.channel.package import Entry, File, Metadata
 from tests.parts.small_image import image, tar
-from tests.receive.image_kernels import SECONDS, Labmate, leftovers, until
+from tests.receive.image_kernels import SECONDS, Labmate, leftovers, manifest_of, push_manifest, until
 
 
 def test_a_kernel_is_installed_listed_and_removed(
@@ -29,7 +29,8 @@ def test_a_kernel_is_installed_listed_and_removed(
 ) -> None:
     """Nothing of the image runs, and the user is asked. The launcher shows a name and an icon; an SVG is not copied.
 
-    Kernels of others stay when the kernel is removed. Its name is enough, also with a registry in the settings.
+    Kernels of others stay when the kernel is removed. Its name is enough, also with a registry in the settings, and so
+    are its folder, and the name of the image without the tag ``latest``.
     """
     done = labmate.run("kernel", "install", kernel_image)
     assert done.status == 2
@@ -60,6 +61,15 @@ def test_a_kernel_is_installed_listed_and_removed(
         "kernel", "remove", labmate.install(kernel_image), environ={"CONDABUILD_REGISTRY": "registry.lab.org/team"}
     )
     assert removed.status == 0, removed.err
+    without_tag = kernel_image.removesuffix(":v1")
+    push_manifest(f"{without_tag}:latest", manifest_of(kernel_image))
+    labmate.install(f"{without_tag}:latest")
+    labmate.install(kernel_image)
+    for named in (without_tag, folder):
+        removed = labmate.run("kernel", "remove", named)
+        assert removed.status == 0, removed.err
+    removed = labmate.run("kernel", "remove", other)
+    assert (removed.status, f"No kernel of {other} is installed" in removed.err) == (2, True)
 
 
 def tiny_kernel() -> tuple[Metadata, list[Entry]]:
@@ -127,7 +137,10 @@ def _news(labmate: Labmate, kernelspec: Path) -> str:
 def test_an_image_without_a_kernel_is_refused_before_it_is_pulled(
     labmate: Labmate, workshop: Workshop, registry: str, tmp_path: Path, docker_client: docker.DockerClient
 ) -> None:
-    """The error says how to add ipykernel. An image of others is refused, too, if it has no valid kernelspec."""
+    """The error says how to add ipykernel, unless the lock file has it: then its files were deleted.
+
+    An image of others is refused, too, if it has no valid kernelspec.
+    """
     reference = f"{registry}/without-{uuid.uuid4().hex}/env:v1"
     channel = small_channel(tmp_path / "channel", [(Metadata("one", "1", noarch="generic"), [File("share/1", b"1")])])
     workshop.build(install(tmp_path / "env", channel, "one"), reference=reference, push=True)
@@ -136,6 +149,13 @@ def test_an_image_without_a_kernel_is_refused_before_it_is_pulled(
     assert "has no Jupyter kernel" in done.err
     assert "conda install ipykernel" in done.err
     assert not docker_client.images.list(name=reference.removesuffix(":v1"))
+    packages = [(Metadata("ipykernel", "1", noarch="generic"), [File("share/2", b"2")])]
+    channel = small_channel(tmp_path / "others", packages)
+    saved = f"oci-archive:{tmp_path / 'without.tar'}"
+    workshop.build(install(tmp_path / "emptied", channel, "ipykernel"), archive=saved)
+    done = labmate.run("kernel", "install", "--yes", saved)
+    assert (done.status, "although its lock file has a package" in done.err) == (1, True), done.err
+    assert "--add-ipykernel" not in done.err
     place = "opt/conda/share/jupyter/kernels"
     bad: dict[str, Any] = {"list": [], "words": {"argv": [1]}, "none": {"argv": ["a"]}, "text": {"argv": "a"}}
     end = "{connection_file}"

@@ -109,6 +109,7 @@ def test_nothing_runs_before_the_user_agrees(
     done = run(*words)
     assert done.status == 2
     assert "Unsigned: nobody says who built the image." in done.err
+    assert "Starts: touch /work/ran." in done.err
     assert "--yes" in done.err
     for answer, status in (("n", 2), ("y", 0)):
         seen, code = run.in_a_terminal([*words], f"{answer}\n")

@@ -261,7 +261,7 @@ class LayersEngine:
         """Says that a program of the packages runs here, although somebody else may have chosen the packages."""
         if interpreter.sandboxed:
             text = "the lock file's Python in a sandbox, without network, your files and your variables"
-            self._report(Log(f"Compiling runs {text}. With --no-bytecode, nothing is compiled."))
+            self._report(Log(f"Compiling runs {text}. With build --no-bytecode, nothing is compiled."))
         elif self._compiling == "environment":
             self._report(
                 Warning(
