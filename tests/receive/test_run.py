@@ -26,7 +26,7 @@ from tests.parts.channel import prefix as prefixes
 from tests.parts.command_line import CommandLine
 from tests.parts.own_engines import OwnEngine, own_docker
 from tests.parts.registry.pushing import connect, push_image
-from tests.receive.image_kernels import until
+from tests.receive.image_kernels import manifest_of, push_manifest, until
 
 SEEN = """
 import json, os
@@ -117,6 +117,41 @@ def test_nothing_runs_before_the_user_agrees(
         assert code == status
         assert (folder / "ran").exists() is (answer == "y")
     assert _left(docker_client, image) == []
+
+
+MOVES = """
+import sys
+from pathlib import Path
+from jupyter_condabuild.oci.location import ImageLocation
+from jupyter_condabuild.receive.run import run
+from jupyter_condabuild.requests.receive import RunRequest
+from tests.parts.registry.pushing import change_image
+
+name, folder, without_engine = sys.argv[1:]
+
+def ask(found):
+    change_image(name, lambda config: config["config"]["Env"].append("MOVED=yes"))
+    return True
+
+image, program = ImageLocation.parse_any(name), ("sh", "-c", 'echo "moved: $MOVED"')
+sys.exit(run(
+    RunRequest(reference=image, command=program, folder=Path(folder), without_engine=bool(without_engine)), print, ask
+))
+"""
+
+
+@pytest.mark.parametrize("without_engine", ["", "yes"])
+def test_an_image_that_moves_after_the_question_does_not_run(
+    run: CommandLine, kernel_image: str, folder: Path, without_engine: str
+) -> None:
+    """The program runs in the image that the user has seen, although its name means another one by then."""
+    moving = f"{kernel_image.rpartition(':')[0]}:{uuid.uuid4().hex}"
+    push_manifest(moving, manifest_of(kernel_image))
+    command = [sys.executable, "-c", MOVES, moving, str(folder), without_engine]
+    done = subprocess.run(command, env=run.environ, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "moved: \n" in done.stdout
+    assert manifest_of(moving)["config"]["digest"] != manifest_of(kernel_image)["config"]["digest"]
 
 
 def test_a_program_has_the_terminal(run: CommandLine, image: str) -> None:
