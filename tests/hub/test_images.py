@@ -123,6 +123,9 @@ def test_a_hub_starts_an_image_that_we_built(
     try:
         in_network_of_engine(use)
         (volume,) = docker_client.volumes.list(filters={"name": user})
+        # The hub has stopped the server. Its container may still be there.
+        for container in docker_client.containers.list(all=True, filters={"volume": volume.name}):
+            container.remove(force=True)
         volume.remove()
     finally:
         docker_client.images.remove(image, force=True)

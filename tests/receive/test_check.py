@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 
 from jupyter_condabuild.errors import NotThere, UsageError
@@ -76,7 +76,11 @@ def test_a_build_can_be_checked_at_once(
 
 
 def test_the_server_checks_the_image_of_a_build(
-    changed_image: Path, docker_client: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    changed_environment: Path,
+    session_workshop: Workshop,
+    base_reference: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The engine gets a large image only after a confirmation. A result stays until another check or its removal.
 
@@ -84,7 +88,11 @@ def test_the_server_checks_the_image_of_a_build(
     """
     used = notebook(tmp_path / "a.ipynb", "import tqdm, needsgl")
     empty = notebook(tmp_path / "empty.ipynb", "1 + 1")
-    asked = {"push": False, "load": False, "archive": f"oci-archive:{changed_image}"}
+    (tmp_path / "included").mkdir()
+    (tmp_path / "included" / "data").write_bytes(os.urandom(2 << 20))  # the engine may have all other layers
+    name = f"checked-{tmp_path.parent.name}-{os.getpid()}"
+    session_workshop.image(changed_environment, name, base=base_reference, include=str(tmp_path / "included"))
+    asked = {"push": False, "load": False, "archive": f"oci-archive:{session_workshop.folder / name}.tar"}
     ending = {"type": "finished", "reference": "", "digest": ""}
     build = Record(1, "ab" * 8, "", "build", "finished", asked, {}, 0.0, *(None,) * 8, ending)
     all_checks = checks.Checks(replace(Settings(), store_dir=str(tmp_path / "store")))
