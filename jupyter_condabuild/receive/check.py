@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +24,9 @@ from jupyter_condabuild.receive.inspection import Inspection, inspect
 from jupyter_condabuild.receive.local_engine import bring, engine_or_sandbox
 from jupyter_condabuild.receive.local_image import fetch
 from jupyter_condabuild.requests.job_context import JobContext, open_job
-from jupyter_condabuild.requests.receive import CheckRequest
+from jupyter_condabuild.requests.receive import IMPORTING, CheckRequest
 from jupyter_condabuild.system import owners
+from jupyter_condabuild.system.process_tree import end_after
 from jupyter_condabuild.text import clean, counted
 
 INSIDE = "/run/condabuild"
@@ -90,6 +93,8 @@ def run(request: CheckRequest, report: Report, ask: Ask) -> Checked:
 
     Raises UsageError, BadReference, BadImage, RegistryError, EngineUnavailable, EngineFault, StoreError.
     """
+    if request.for_server:
+        threading.Thread(target=end_after, args=(os.getppid(),), daemon=True).start()
     modules = {name for file in request.notebook for name in imports_of(Path(file))}
     with open_job(request, report) as job:
         where = engine_or_sandbox(request, Path.cwd(), job)
@@ -123,7 +128,7 @@ def run(request: CheckRequest, report: Report, ask: Ask) -> Checked:
             work="/",
             network="none",
         )
-        report(Log("Importing modules."))
+        report(Log(IMPORTING))
         status, said = _run(options, found, where, job)
         errors = _result(out / "result.json", status, said)
         return Checked(str(found.location), found.digest, errors, from_packages=not modules)

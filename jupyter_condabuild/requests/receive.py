@@ -21,6 +21,9 @@ _MEMORY = re.compile(r"([1-9][0-9]{0,5})([mg])")
 RUNS_AT = "JupyterLab runs at "
 """The beginning of the line of a run's log that has the address of JupyterLab."""
 
+IMPORTING = "Importing modules."
+"""The line of a check's log that says that the image is there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NamedImageRequest(JobRequest):
@@ -180,7 +183,7 @@ class CheckRequest(InspectRequest):
 
     `notebook` are notebooks whose imports are tried; without imports, the modules of the packages that the builder
     asked for. `most_missing` is the number of bytes of the image that the engine may lack; if it lacks more, the image
-    is not checked. -1: any number.
+    is not checked. -1: any number. With `for_server`, the command ends with the process that has started it.
     """
 
     label: ClassVar[str] = "The check request"
@@ -192,6 +195,7 @@ class CheckRequest(InspectRequest):
     yes: bool = option(False, "run the image, whoever built it, without a question", "--yes")
     seen: str = seen()
     most_missing: int = option(-1)
+    for_server: bool = option(False)
 
     def __post_init__(self) -> None:
         """Raises UsageError if there is no image, or no such notebook."""

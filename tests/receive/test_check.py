@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from jupyter_condabuild.errors import NotThere, UsageError
@@ -126,6 +130,34 @@ def test_the_server_checks_the_image_of_a_build(
             await all_checks.end(build.id)
 
     asyncio.run(promises())
+
+
+KILLED = """
+import asyncio, sys, time
+from pathlib import Path
+from jupyter_condabuild.oci.location import ImageLocation
+from jupyter_condabuild.requests.receive import CheckRequest
+from jupyter_condabuild.server.receive.child import Child
+
+image, store = ImageLocation.parse_any(sys.argv[1]), Path(sys.argv[2])
+request = CheckRequest(reference=image, store_dir=store, yes=True)
+print(asyncio.run(Child.start("check", request.to_json())).process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_check_ends_with_a_server_that_is_killed(tmp_path: Path) -> None:
+    """Even while it waits for a registry that does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        name = f"localhost:{silent.getsockname()[1]}/team/env:v1"
+        command = [sys.executable, "-c", KILLED, name, str(tmp_path / "store")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout
+            check = psutil.Process(int(server.stdout.readline()))
+            silent.settimeout(60)
+            with silent.accept()[0]:
+                server.kill()
+                check.wait(30)
 
 
 def test_the_imports_of_a_notebook(tmp_path: Path) -> None:

@@ -76,6 +76,16 @@ export class Panel<Place extends Pick<Stage, 'url' | 'token'> = Stage> {
     return this.button(/^Build and/);
   }
 
+  /** Build and push under a name, on a base image, and wait for the check of the image. */
+  async shareChecked(name: string, base: string): Promise<void> {
+    await this.reference.fill(name);
+    await this.button(/Options/).click();
+    await this.node.getByLabel('Base image').fill(base);
+    await this.go.click();
+    await expect(this.node.getByText('Ready to share')).toBeVisible({ timeout: 120_000 });
+    await expect(this.node.getByText(/^✓ Checked: \d+ modules can be imported$/)).toBeVisible({ timeout: 60_000 });
+  }
+
   get reference(): Locator {
     return this.node.getByRole('textbox', { name: 'Name of the image' });
   }

@@ -100,7 +100,8 @@ def _build(
 
         steps = None
         if not of_several and request.load and not request.push:
-            from jupyter_condabuild.engines.layers.steps import Steps, in_steps  # a push needs none of it
+            # After a push, the engine pulls the image, and would download the layers of the steps again.
+            from jupyter_condabuild.engines.layers.steps import Steps, in_steps
 
             steps = attempt.enter_context(Steps(job)) if in_steps(request, job) else None
 

@@ -33,7 +33,7 @@ GRACE_SECONDS = 5.0
 
 
 class Steps:
-    """The steps of one image. A context manager, which removes the step images at its end.
+    """The steps of one image. A context manager, which removes the step images after an error.
 
     The complete image does not depend on the steps. After a fault of a step, the engine gets all other layers at the
     end. The same is true if packages are not available, so that the image gets other layers than planned.
@@ -90,8 +90,8 @@ class Steps:
     def __enter__(self) -> Steps:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if not self._thread:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if not self._thread or kind is None:  # the complete image is loaded, which has removed them
             return
         with self._changed:
             self._complete = self._abandoned = True
@@ -146,14 +146,12 @@ class Steps:
 
 
 def in_steps(request: BuildRequest, job: JobContext) -> bool:
-    """Whether the image of a request can be loaded in steps.
+    """Whether the image of a request that is loaded can be loaded in steps.
 
-    An engine that pulls the image from its registry would download the layers of the steps again. A stacked update of
-    the image that the engine has gets few layers, and other ones.
+    A stacked update of the image that the engine has gets few layers, and other ones.
     """
-    if not request.load or request.push or not request.reference:
-        return False
-    return not (request.stack and job.store.previous(loaded(request.reference)))
+    name = request.reference
+    return name is not None and not (request.stack and job.store.previous(loaded(name)))
 
 
 def _part(layer: ReadyLayer) -> Part:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from hashlib import file_digest
 from pathlib import Path
 
-from jupyter_condabuild.errors import OUTSIDE, from_os_error
+from jupyter_condabuild.errors import from_os_error
 from jupyter_condabuild.oci.image import Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.referrers import EMPTY
 from jupyter_condabuild.oci.repository import Repository
@@ -37,7 +37,7 @@ def push(
             digest = Digest(file_digest(opened, "sha256").hexdigest())
             size = file.stat().st_size
     except OSError as error:
-        raise from_os_error(error, "reading the SIF", file, hint=OUTSIDE) from None
+        raise from_os_error(error, "reading the SIF", file, hint="Make the file readable.") from None
     config = Descriptor(CONFIG_TYPE, Digest.of(EMPTY), len(EMPTY))
     blob = Descriptor(SIF_TYPE, digest, size, {TITLE: title})
     sent = 0

@@ -11,9 +11,9 @@ from typing import Any
 from jupyter_condabuild.errors import CondaBuildError, NotThere, QueueFull
 from jupyter_condabuild.events import Finished
 from jupyter_condabuild.oci.image import Digest, Reference
-from jupyter_condabuild.requests.receive import CheckRequest
+from jupyter_condabuild.requests.receive import IMPORTING, CheckRequest
 from jupyter_condabuild.server.history import Record
-from jupyter_condabuild.server.receive.child import Child
+from jupyter_condabuild.server.receive.child import MEMORY, Child
 from jupyter_condabuild.settings import Settings
 
 MOST = 5
@@ -74,7 +74,7 @@ class _Check:
             case "progress" if event["subject"] in ("pull", "load"):
                 self.step = str(event["subject"])
                 self.complete, self.total = int(event["complete"]), int(event["total"])
-            case "log" if event["text"] == "Importing modules.":
+            case "log" if event["text"] == IMPORTING:
                 self.step = "import"
             case "failed":
                 self.fault = {name: str(event[name]) for name in ("code", "message", "hint")}
@@ -127,7 +127,7 @@ class Checks:
         ended = [id for id, check in self._known.items() if check.is_ended]
         for id in ended[: max(0, len(ended) - MOST_ENDED)]:
             del self._known[id]
-        check = _Check(build.id, notebook, await Child.start("check", request.to_json()), time.time())
+        check = _Check(build.id, notebook, await Child.start("check", request.to_json(), MEMORY), time.time())
         self._known[build.id] = check
         check.child.follow(check.take, check.end)
         return check.view(), True

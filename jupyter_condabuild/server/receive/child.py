@@ -13,7 +13,10 @@ from contextlib import suppress
 from typing import Any, Self
 
 from jupyter_condabuild.server import process
-from jupyter_condabuild.system import process_tree
+from jupyter_condabuild.system import limits, process_tree
+
+MEMORY = 4 << 30
+"""The memory in bytes for a process that reads what a stranger may have made, and runs nothing of it."""
 
 _LONGEST_LINE = 1 << 20
 _END_SECONDS = 30.0
@@ -27,9 +30,16 @@ class Child:
         self._thread: threading.Thread | None = None
 
     @classmethod
-    async def start(cls, command: str, request: dict[str, Any]) -> Self:
-        """Starts a command with a request in its JSON form."""
-        return cls(await asyncio.to_thread(_started, command, json.dumps(request)))
+    async def start(cls, command: str, request: dict[str, Any], memory: int = 0) -> Self:
+        """Starts a command with a request in its JSON form. The command ends by itself if the server is killed.
+
+        Args:
+            memory: the memory in bytes that the process may use; 0 for no limit.
+        """
+        child = cls(await asyncio.to_thread(_started, command, json.dumps({**request, "for_server": True})))
+        if memory:
+            limits.limit_memory(child.process.pid, memory)
+        return child
 
     def follow(self, take: Callable[[dict[str, Any]], None], ended: Callable[[], None]) -> None:
         """Gives each event of the process to `take`, and calls `ended` after the end. Both run in a thread.

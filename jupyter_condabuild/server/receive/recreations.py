@@ -10,17 +10,13 @@ from typing import Any
 from jupyter_condabuild.errors import CondaBuildError, NotThere, QueueFull, UsageError
 from jupyter_condabuild.receive.unfinished import remove_abandoned
 from jupyter_condabuild.requests.receive import RecreateRequest
-from jupyter_condabuild.server.receive.child import Child
-from jupyter_condabuild.system import limits
+from jupyter_condabuild.server.receive.child import MEMORY, Child
 
 MOST = 2
 """The number of environments that are made at the same time."""
 
 MOST_ENDED = 20
 """The number of ended ones that are listed."""
-
-MEMORY = 4 << 30
-"""The memory in bytes that the process may use: what it reads may come from a stranger."""
 
 
 @dataclass
@@ -103,8 +99,7 @@ class Recreations:
         ended = [one.id for one in self._known.values() if one.is_ended]
         for id in ended[: max(0, len(ended) - MOST_ENDED)]:
             del self._known[id]
-        child = await Child.start("recreate", {**request.to_json(), "for_server": True})
-        limits.limit_memory(child.process.pid, MEMORY)
+        child = await Child.start("recreate", request.to_json(), MEMORY)
         made = _Recreation(secrets.token_hex(8), request, child)
         self._known[made.id] = made
         child.follow(made.take, made.end)

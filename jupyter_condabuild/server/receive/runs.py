@@ -74,7 +74,7 @@ class Runs:
         ended = [run.id for run in self._runs.values() if run.ended]
         for id in ended[: max(0, len(ended) - MOST_ENDED)]:
             del self._runs[id]
-        child = await Child.start("run", {**request.to_json(), "no_browser": True, "for_server": True})
+        child = await Child.start("run", {**request.to_json(), "no_browser": True})
         run = _Run(secrets.token_hex(8), request, child)
         self._runs[run.id] = run
         child.follow(run.take, run.end)

@@ -29,12 +29,7 @@ test('after a build, the notebook runs in the image, and goes back to its own ke
   await panel.open();
   await panel.width(360);
   name = `${stage.gate.address}/${stage.team}/shared:v1`;
-  await panel.reference.fill(name);
-  await panel.button(/Options/).click();
-  await panel.node.getByLabel('Base image').fill(BASE);
-  await panel.go.click();
-  await expect(panel.node.getByText('Ready to share')).toBeVisible({ timeout: 120_000 });
-  await expect(panel.node.getByText(/^✓ Checked: \d+ modules can be imported$/)).toBeVisible({ timeout: 60_000 });
+  await panel.shareChecked(name, BASE);
   await panel.button('Run this notebook in the image').click();
   await expect(panel.node.getByText('This notebook runs in the image.')).toBeVisible({ timeout: 60_000 });
   await execute(page, 'import sys; print(sys.prefix)', '/opt/env');

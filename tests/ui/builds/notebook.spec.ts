@@ -17,12 +17,7 @@ test('Notebook 7 has the whole panel: a build, the check of its image, and an im
     await panel.go.waitFor({ timeout: 60_000 });
     await panel.inOrder();
     const name = `${stage.gate.address}/${stage.team}/shared:v1`;
-    await panel.reference.fill(name);
-    await panel.button(/Options/).click();
-    await panel.node.getByLabel('Base image').fill(BASE);
-    await panel.go.click();
-    await expect(panel.node.getByText('Ready to share')).toBeVisible({ timeout: 120_000 });
-    await expect(panel.node.getByText(/^✓ Checked: \d+ modules can be imported$/)).toBeVisible({ timeout: 60_000 });
+    await panel.shareChecked(name, BASE);
     await panel.inOrder();
     await page.screenshot({ path: panel.pictureFile('notebook-7-checked') });
     await page.getByRole('menuitem', { name: 'Kernel', exact: true }).click();
